@@ -1,0 +1,67 @@
+"""Errors that mean: there is no decision.
+
+TallystickError
+├── InvalidArgument        a field of the request is wrong
+│   └── InvalidPolicy      a policy document is wrong, with line and column
+├── IdMismatch             the id was used with other content
+├── ReservationEnded       the reservation has ended in another way
+├── ReservationNotFound    no such reservation, and no tally to prove it
+├── PolicyConflict         another version of the policy is in force
+├── Overloaded             the queue is longer than the deadline
+└── StoreUnavailable       the store can't be reached, or does not answer
+    └── StoreUnusable      the store answers, and must not be used
+"""
+
+
+class TallystickError(Exception):
+    """The base of all errors that a caller may see; its text is meant for people."""
+
+
+class InvalidArgument(TallystickError):
+    """A field of the request is wrong. The message names it and what was expected."""
+
+    def __init__(self, field: str, expected: str) -> None:
+        super().__init__(f"{field}: {expected}")
+        self.field = field
+        self.expected = expected
+
+
+class InvalidPolicy(InvalidArgument):
+    """A policy document is wrong. `field` is the path, `line` and `column` start at 1."""
+
+    def __init__(self, field: str, expected: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(field, expected)
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, column {self.column}: " if self.line else ""
+        return place + super().__str__()
+
+
+class IdMismatch(TallystickError):
+    """The id was used before with other content."""
+
+
+class ReservationEnded(TallystickError):
+    """The reservation has ended in another way."""
+
+
+class ReservationNotFound(TallystickError):
+    """There is no such reservation, and no tally came with the request."""
+
+
+class PolicyConflict(TallystickError):
+    """Another version of the policy is in force."""
+
+
+class Overloaded(TallystickError):
+    """More calls are waiting than can be answered before the deadline."""
+
+
+class StoreUnavailable(TallystickError):
+    """The store can't be reached or does not answer in time."""
+
+
+class StoreUnusable(StoreUnavailable):
+    """The store answers, and must not be used as it is."""

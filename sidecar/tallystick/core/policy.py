@@ -1,0 +1,140 @@
+"""The policy of one tenant, as plain values. `policyfile` reads it from YAML."""
+
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from fnmatch import fnmatchcase
+
+from tallystick.core.price import Price
+from tallystick.core.windows import Window
+
+DEFAULT_ALERTS = (50, 70, 80, 95, 100)
+DEFAULT_HOLD_TTL_MS = 600_000
+DEFAULT_MAX_OUTPUT_TOKENS = 4_096
+
+
+class Unit(StrEnum):
+    """What a wallet or budget counts; the value is its code in the store."""
+
+    NANO_USD = "u"
+    TOKENS = "t"
+    REQUESTS = "r"
+    CONCURRENT = "c"
+
+
+class OnExhausted(Enum):
+    """What a budget does with a call that has no room."""
+
+    DENY = "deny"
+    ALERT = "alert"
+
+
+class OnExpiry(StrEnum):
+    """What happens to a hold that nobody settled; the value is its code in the store."""
+
+    CHARGE = "charge"
+    RELEASE = "release"
+
+
+class Unmatched(Enum):
+    """What happens to a call that no wallet and no budget covers."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which calls a budget is about: for each dimension, the patterns of which one must fit."""
+
+    patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(dimension, patterns with `*` and `?`). A dimension that is not given fits none."""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The dimensions it looks at."""
+        return tuple(dimension for dimension, _ in self.patterns)
+
+    def fits(self, values: dict[str, str]) -> bool:
+        """Whether a call with these dimensions is meant."""
+        return all(
+            values[dimension] != "" and any(fnmatchcase(values[dimension], pattern) for pattern in patterns)
+            for dimension, patterns in self.patterns
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WalletTemplate:
+    """One wallet for each value of `per`; without `per` there is one."""
+
+    name: str
+    per: tuple[str, ...] = ()
+    unit: Unit = Unit.NANO_USD
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit for a window and a group of subjects."""
+
+    name: str
+    limit: int
+    """In `unit`."""
+    unit: Unit
+    window: Window
+    match: Match = Match()
+    per: tuple[str, ...] = ()
+    on_exhausted: OnExhausted = OnExhausted.DENY
+    alerts: tuple[int, ...] = DEFAULT_ALERTS
+    """Thresholds in percent of the limit, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRules:
+    """Which models may be called: patterns; `deny` wins over `allow`."""
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+
+    def allows(self, model: str) -> bool:
+        """Whether this model may be called."""
+        return any(fnmatchcase(model, p) for p in self.allow) and not any(fnmatchcase(model, p) for p in self.deny)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """Prices declared by the policy, over the bundled catalogue."""
+
+    models: tuple[tuple[str, Price], ...] = ()
+    """(pattern, price), the most specific first."""
+    ceiling: Price | None = None
+    """The price of a model that has none; without it such a model is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is allowed to one tenant."""
+
+    tenant: str
+    version: int = 0
+    """Counted by the store; 0 is the policy of a tenant that has none."""
+    wallets: tuple[WalletTemplate, ...] = ()
+    """In the order of the cascade."""
+    budgets: tuple[Budget, ...] = ()
+    models: ModelRules = ModelRules()
+    prices: PriceRules = PriceRules()
+    unmatched: Unmatched = Unmatched.DENY
+    hold_ttl_ms: int = DEFAULT_HOLD_TTL_MS
+    on_expiry: OnExpiry = OnExpiry.CHARGE
+    max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
+    """Held where the request does not say how long the answer may be."""
+    dimensions: tuple[str, ...] = field(default=(), compare=False)
+    """Every dimension that a wallet or budget looks at, sorted."""
+
+
+def used_dimensions(wallets: tuple[WalletTemplate, ...], budgets: tuple[Budget, ...]) -> tuple[str, ...]:
+    """Every dimension that these look at, sorted."""
+    used = {dimension for wallet in wallets for dimension in wallet.per}
+    for budget in budgets:
+        used.update(budget.per, budget.match.dimensions)
+    return tuple(sorted(used))

@@ -1,0 +1,93 @@
+"""The price of one model: a rate for each class of tokens, and what a call costs."""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from tallystick.core.money import round_half_even, round_up
+from tallystick.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Femto-dollars a token; by tiers of the call's whole input where `tiers` says so."""
+
+    base: int
+    tiers: tuple[tuple[int, int], ...] = ()
+    """(input tokens above which it applies, femto-dollars a token), ascending."""
+
+    def at(self, total_input: int) -> int:
+        """The rate of a call with this many input tokens, cached ones included."""
+        rate = self.base
+        for above, tier_rate in self.tiers:
+            if total_input > above:
+                rate = tier_rate
+        return rate
+
+    def pack(self) -> str:
+        """As text: `base` or `base/above=rate/…`."""
+        return "/".join([str(self.base), *(f"{above}={rate}" for above, rate in self.tiers)])
+
+    @staticmethod
+    def unpack(text: str) -> "Rate":
+        """The inverse of `pack`."""
+        base, *tiers = text.split("/")
+        pairs = (tier.split("=") for tier in tiers)
+        return Rate(int(base), tuple((int(above), int(rate)) for above, rate in pairs))
+
+
+FREE_RATE = Rate(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs. A hold keeps its price, so a later list can't change it."""
+
+    version: str
+    """The list it comes from, and its date or version."""
+    input: Rate
+    cache_read: Rate
+    cache_write_5m: Rate
+    cache_write_1h: Rate
+    output: Rate
+    free: bool = False
+    """Declared free by the policy: tracked, and debits nothing."""
+
+    def charge_nano_usd(self, usage: Usage) -> int:
+        """What the usage cost, rounded half-even."""
+        size = usage.total_input
+        return round_half_even(
+            usage.input * self.input.at(size)
+            + usage.cache_read * self.cache_read.at(size)
+            + usage.cache_write_5m * self.cache_write_5m.at(size)
+            + usage.cache_write_1h * self.cache_write_1h.at(size)
+            + usage.output * self.output.at(size)
+        )
+
+    def hold_nano_usd(self, estimate: Usage) -> int:
+        """What a call may cost, rounded up."""
+        size = estimate.total_input
+        return round_up(
+            estimate.input * self.input.at(size)
+            + estimate.cache_read * self.cache_read.at(size)
+            + estimate.cache_write_5m * self.cache_write_5m.at(size)
+            + estimate.cache_write_1h * self.cache_write_1h.at(size)
+            + estimate.output * self.output.at(size)
+        )
+
+    def pack(self) -> str:
+        """As one line of text, for the hold and the ledger."""
+        rates = (self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output)
+        return ";".join([self.version, "free" if self.free else "", *(r.pack() for r in rates)])
+
+
+def free_price(version: str) -> Price:
+    """The price of a model that the policy declares free."""
+    return Price(version, *[FREE_RATE] * 5, free=True)
+
+
+@lru_cache(maxsize=4096)
+def unpack_price(text: str) -> Price:
+    """The inverse of `Price.pack`."""
+    version, free, *rates = text.split(";")
+    assert len(rates) == len(fields(Price)) - 2
+    return Price(version, *(Rate.unpack(rate) for rate in rates), free=bool(free))

@@ -1,0 +1,33 @@
+"""The keyspace: every key that Tallystick writes, and the fields in it.
+
+`{p}` is the hash tag of a partition, `{t.17}`: all keys of a partition lie in
+one slot. A tenant hashes to one partition; every script takes all six keys.
+
+    ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
+                           force); in partition 0 also schema, partitions, tally_key;
+                           time (a seam for tests)
+    ts:{p}:count   hash    every counter; `core.plan` names the fields
+    ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`);
+                           TENANT:c:ID → a credit that was made;
+                           TENANT:e:ID<tab>EXTENSION → an extension that was made
+    ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER
+    ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
+    ts:{p}:policy  hash    TENANT:VERSION → the policy document
+"""
+
+from zlib import crc32
+
+SCHEMA = "1"
+"""What stands here; a store with another is refused."""
+
+KINDS = ("meta", "count", "hold", "due", "log", "policy")
+
+
+def partition_of(tenant: str, partitions: int) -> int:
+    """The partition of a tenant."""
+    return crc32(tenant.encode()) % partitions
+
+
+def partition_keys(partition: int) -> tuple[str, ...]:
+    """The keys of a partition, in the order in which scripts take them."""
+    return tuple(f"ts:{{t.{partition}}}:{kind}" for kind in KINDS)

@@ -1,0 +1,40 @@
+-- The start of every script: the partition's keys, its clock and its sequence.
+--
+-- KEYS  1 meta  2 count  3 hold  4 due  5 log  6 policy: all of one partition,
+--       always all six, so that every script is cluster-clean.
+-- Amounts are decimal texts; times are numbers of Unix milliseconds.
+local META, COUNT, HOLD, DUE, LOG, POLICY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local call = redis.call
+
+local now, seq, epoch, open, version, written
+
+local function begin(tenant)
+  local meta = call('HMGET', META, 'seq', 'epoch', 'clock', 'time', 'open', 'policy:' .. tenant)
+  local time, set = call('TIME'), meta[4]
+  seq, epoch, open = tonumber(meta[1] or 0), meta[2] or '1', tonumber(meta[5] or 0)
+  version = meta[6] or '0'
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if set then -- the tests' seam: `+MS` and `-MS` shift the clock, `MS` stops it
+    now = set:find('^[+-]') and now + set or tonumber(set)
+  end
+  now = math.max(now, tonumber(meta[3] or 0)) -- it never goes back
+end
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+-- Appends one ledger entry, before the writes that it tells of: it is the one
+-- write that the store can refuse, and a refused one then leaves nothing behind.
+local function append(kind, tenant, id, ...)
+  seq = seq + 1
+  written = true
+  call('XADD', LOG, epoch .. '-' .. int(seq), 'kind', kind, 'at', int(now), 'tenant', tenant, 'id', id, ...)
+end
+
+-- The end of every script that wrote.
+local function finish()
+  if written then
+    call('HSET', META, 'seq', int(seq), 'clock', int(now), 'open', int(open))
+  end
+end

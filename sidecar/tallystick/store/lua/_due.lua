@@ -1,0 +1,57 @@
+-- Everything that ends, ends here. Members of DUE, scored by time:
+--   r:TENANT:r:ID  a reservation: an open hold expires; an ended one is forgotten
+--   a:FIELD        an answer kept for retries (a credit, an extension), forgotten
+--   w:COUNTER      a window's counters, dropped once nothing is held in them
+local RETRY_MS = 3600000 -- a window with open holds is looked at again in an hour
+
+local function expire(member, field, hold, retention_ms)
+  local keep = hold.body:match('^[^\n]*') == 'charge'
+  local tenant, id = field:match('^([^:]*):r:(.*)$')
+  local nano, tokens, requests = '0', '0', '0'
+  if keep then nano, tokens, requests = hold.nano, hold.tokens, '1' end
+  append('expire', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests)
+  charge(hold, nano, tokens, requests, retention_ms)
+  hold.state = keep and 'X' or 'R'
+  write_hold(field, hold)
+  call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, member)
+end
+
+local function end_reservation(member, field, retention_ms)
+  local value = call('HGET', HOLD, field)
+  if value and value:sub(1, 1) == 'O' then
+    expire(member, field, read_hold(value), retention_ms)
+  else
+    call('HDEL', HOLD, field)
+    call('ZREM', DUE, member)
+  end
+end
+
+local function end_window(member, counter)
+  local held = call('HGET', COUNT, counter .. ':h')
+  if held and held ~= '0' then
+    call('ZADD', DUE, now + RETRY_MS, member)
+  else
+    call('HDEL', COUNT, counter .. ':s', counter .. ':h')
+    call('ZREM', DUE, member)
+  end
+end
+
+local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
+
+-- Ends at most `limit` due entries; true when there may be more.
+local function end_due(limit, retention_ms)
+  local members = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, limit)
+  for _, member in ipairs(members) do
+    local kind, field = member:sub(1, 1), member:sub(3)
+    if kind == 'r' then
+      end_reservation(member, field, retention_ms)
+    elseif kind == 'w' then
+      end_window(member, field)
+    else
+      call('HDEL', HOLD, field)
+      call('ZREM', DUE, member)
+    end
+    written = true
+  end
+  return #members == limit
+end

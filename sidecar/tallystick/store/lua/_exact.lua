@@ -1,0 +1,38 @@
+-- Exact integers as decimal texts. Lua's numbers are doubles: two operands of at
+-- most 15 digits are added as such, larger ones in limbs of nine digits.
+local function limbs(text)
+  local negative = text:sub(1, 1) == '-'
+  local digits = negative and text:sub(2) or text
+  local high, low = tonumber(digits:sub(1, -10)) or 0, tonumber(digits:sub(-9))
+  if negative then return -high, -low end
+  return high, low
+end
+
+-- a + b
+local function add(a, b)
+  if #a < 16 and #b < 16 then return string.format('%.0f', a + b) end
+  local high, low = limbs(a)
+  local high_b, low_b = limbs(b)
+  high, low = high + high_b, low + low_b
+  local carry = math.floor(low / 1e9)
+  high, low = high + carry, low - carry * 1e9
+  local sign = ''
+  if high < 0 then -- the value is high·10⁹ + low with 0 ≤ low < 10⁹
+    sign, high = '-', -high
+    if low > 0 then high, low = high - 1, 1e9 - low end
+  end
+  if high == 0 then return sign .. string.format('%.0f', low) end
+  return sign .. string.format('%.0f%09.0f', high, low)
+end
+
+local function negate(text)
+  if text == '0' then return text end
+  if text:sub(1, 1) == '-' then return text:sub(2) end
+  return '-' .. text
+end
+
+-- a + b + c ≤ limit
+local function fits(a, b, c, limit)
+  if #a < 16 and #b < 16 and #c < 16 and #limit < 16 then return a + b + c <= limit + 0 end
+  return add(limit, negate(add(add(a, b), c))):sub(1, 1) ~= '-'
+end

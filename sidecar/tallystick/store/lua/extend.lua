@@ -1,0 +1,73 @@
+#!lua
+-- Gives an open hold more time, more money, or both.
+--
+-- ARGV  1 tenant  2 id  3 extension id, '' without money  4 policy version
+--   5 retention ms  6 ttl ms  7 nano_usd more  8 tokens more
+--   then, for each budget of the hold in its order: limit, rank
+-- Replies:
+--   {0 ALLOW, now, seq, epoch, expires, nano_usd, tokens}: what is held in all
+--   {1 DENY, now, seq, epoch, reason, index of the budget or 0, values}: spent and
+--      held of each budget, then balance and held of the wallet
+--   {2 AGAIN, now, policy version}   {5 ENDED}   {6 NOT_FOUND}
+-- include _begin _exact _hold _due _weigh
+local tenant, id, extension, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
+local nano, tokens = ARGV[7], ARGV[8]
+local field = tenant .. ':r:' .. id
+local seen = tenant .. ':e:' .. id .. '\t' .. extension
+
+begin(tenant)
+local value = call('HGET', HOLD, field)
+if not value or value:sub(1, 1) == 'T' then return {6} end
+local hold = read_hold(value)
+if hold.state ~= 'O' then return {5} end
+local adds = extension ~= '' and call('HEXISTS', HOLD, seen) == 0
+if adds and version ~= ARGV[4] then return {2, now, version} end
+
+if adds then
+  local more = end_due(16, retention_ms)
+  value = call('HGET', HOLD, field)
+  hold = read_hold(value) -- it may have been due itself
+  if hold.state ~= 'O' then
+    finish()
+    return {5}
+  end
+  local budgets, fields = split(hold.body:match('\n([^\n]*)')), {}
+  local n = math.floor(#budgets / 5)
+  for i = 0, n - 1 do
+    budgets[5 * i + 3], budgets[5 * i + 4] = ARGV[9 + 2 * i], ARGV[10 + 2 * i]
+    fields[#fields + 1] = budgets[5 * i + 1] .. ':s'
+    fields[#fields + 1] = budgets[5 * i + 1] .. ':h'
+  end
+  if hold.wallet ~= '' then
+    fields[#fields + 1] = hold.wallet .. ':b'
+    fields[#fields + 1] = hold.wallet .. ':h'
+  end
+  local values = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}
+  -- Neither a request nor a call in flight is added by an extension.
+  local amounts = {u = nano, t = tokens, r = '0', c = '0'}
+  local reason, binds = weigh(n, values, 1, budgets, 1, amounts)
+  if not reason and hold.wallet ~= '' then
+    local amount = amounts[hold.wallet_unit]
+    if amount ~= '0' and not fits(values[2 * n + 2] or '0', amount, '0', values[2 * n + 1] or '0') then
+      reason, binds = 10, 0
+    end
+  end
+  if reason then
+    if more then end_due(END_BEFORE_REFUSAL, retention_ms) end
+    finish()
+    if more then return {2, now, version} end
+    return {1, now, int(seq), epoch, reason, binds, values}
+  end
+  append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
+  post(hold, amounts, {u = '0', t = '0', r = '0'}, retention_ms)
+  hold.nano, hold.tokens = add(hold.nano, nano), add(hold.tokens, tokens)
+  call('HSET', HOLD, seen, '1')
+  call('ZADD', DUE, now + retention_ms, 'a:' .. seen)
+end
+
+written = true
+hold.expires = math.max(hold.expires, now + tonumber(ARGV[6]))
+write_hold(field, hold)
+call('ZADD', DUE, hold.expires, 'r:' .. field)
+finish()
+return {0, now, int(seq), epoch, hold.expires, hold.nano, hold.tokens}

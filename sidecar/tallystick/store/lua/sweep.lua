@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- Ends what is due in a partition that no call visits.
+--
+-- ARGV  1 the most to end  2 retention ms
+-- Reply: {now, seq, epoch, open holds, 1 when more may be due}
+-- include _begin _exact _hold _due
+begin('')
+local more = end_due(tonumber(ARGV[1]), tonumber(ARGV[2]))
+finish()
+return {now, int(seq), epoch, open, more and 1 or 0}

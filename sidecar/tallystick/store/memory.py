@@ -1,0 +1,474 @@
+"""The executable specification: a store in plain Python.
+
+It keeps the same state as `valkey` does, field for field; read it beside the
+scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
+"""
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
+from tallystick.core.hold import Hold, State, read_hold
+from tallystick.core.ledger import Entry, charge, post
+from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.policy import OnExpiry, Unit
+from tallystick.core.reasons import Reason
+from tallystick.store.base import (
+    Again,
+    Counters,
+    ExtendAsk,
+    Extended,
+    Held,
+    Mode,
+    Refused,
+    Released,
+    Replayed,
+    ReserveAsk,
+    SettleAsk,
+    Settled,
+    Stamp,
+    StoredPolicy,
+    Swept,
+    WalletFunds,
+)
+from tallystick.store.keys import partition_of
+
+SESSION_LIFE_MS = 7_776_000_000
+RETRY_MS = 3_600_000
+END_BEFORE_REFUSAL = 500
+EPOCH = 1
+
+
+@dataclass(slots=True)
+class Partition:
+    """The state of one partition; the names are those of the keys."""
+
+    meta: dict[str, int] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+    hold: dict[str, str] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
+    queue: list[tuple[int, bytes]] = field(default_factory=list)
+    """A heap over `due`; an entry that `due` no longer has is stale."""
+    log: list[Entry] = field(default_factory=list)
+    policy: dict[str, str] = field(default_factory=dict)
+    now_ms: int = 0
+
+    def stamp(self) -> Stamp:
+        """Where the partition stands."""
+        return Stamp(self.now_ms, self.meta.get("seq", 0), EPOCH)
+
+    def version(self, tenant: str) -> int:
+        """The policy version in force."""
+        return self.meta.get(f"policy:{tenant}", 0)
+
+    def append(self, kind: str, tenant: str, entry_id: str, **fields: object) -> None:
+        """Appends a ledger entry."""
+        seq = self.meta["seq"] = self.meta.get("seq", 0) + 1
+        common = {"kind": kind, "at": str(self.now_ms), "tenant": tenant, "id": entry_id}
+        self.log.append(Entry(f"{EPOCH}-{seq}", common | {name: str(value) for name, value in fields.items()}))
+        self.wrote()
+
+    def wrote(self) -> None:
+        """Keeps the clock, after anything was written."""
+        self.meta["clock"] = self.now_ms
+        self.meta.setdefault("open", 0)
+        self.meta.setdefault("seq", 0)
+
+    def opened(self, change: int) -> None:
+        """Counts open holds."""
+        self.meta["open"] = self.meta.get("open", 0) + change
+
+    def schedule(self, member: str, at_ms: int) -> None:
+        """Puts a member into the due queue, or moves it there."""
+        self.due[member] = at_ms
+        heapq.heappush(self.queue, (at_ms, member.encode()))
+
+    def due_now(self, limit: int) -> list[str]:
+        """The first members that are due, by time and then by name."""
+        members: list[str] = []
+        while self.queue and self.queue[0][0] <= self.now_ms and len(members) < limit:
+            at_ms, raw = heapq.heappop(self.queue)
+            member = raw.decode()
+            if self.due.get(member) == at_ms and member not in members:
+                members.append(member)
+        for member in members:
+            heapq.heappush(self.queue, (self.due[member], member.encode()))
+        return members
+
+
+class MemoryStore:
+    """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
+
+    def __init__(
+        self,
+        partitions: int = 64,
+        retention_ms: int = 86_400_000,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._partitions = [Partition() for _ in range(partitions)]
+        self._retention_ms = retention_ms
+        self._clock_ms = clock_ms
+        self._key = b""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return len(self._partitions)
+
+    def state(self, partition: int) -> Partition:
+        """A partition's state, for comparison."""
+        return self._partitions[partition]
+
+    async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
+        """See `Store.reserve`."""
+        p, name = self._begin(plan.tenant), f"{plan.tenant}:r:{ask.reservation_id}"
+        if name in p.hold:
+            return _replayed(p.hold[name], ask.content)
+        if self._stale(p, plan):
+            return Again(p.now_ms, p.version(plan.tenant))
+        more = self._end_due(p, 16)
+        values = _values(p, plan)
+        amounts = {Unit.NANO_USD: ask.nano_usd, Unit.TOKENS: ask.tokens, Unit.REQUESTS: 1, Unit.CONCURRENT: 1}
+        reason, binds, payer = _decide(plan, ask.refusal, values, amounts)
+        if reason:
+            return self._refuse(p, plan.tenant, more, Refused(p.stamp(), reason, binds, values))
+        self._hold(p, plan, ask, payer, values)
+        return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, values)
+
+    def _hold(self, p: Partition, plan: Plan, ask: ReserveAsk, payer: int, values: list[int]) -> None:
+        name, expires_ms = f"{plan.tenant}:r:{ask.reservation_id}", p.now_ms + ask.ttl_ms
+        wallet = plan.wallets[payer - 1] if payer else None
+        counter, unit = (wallet.counter, str(wallet.unit)) if wallet else ("", "")
+        seen = values[2 * len(plan.wallets) :]
+        answer = [ask.content, p.now_ms, counter, unit, ask.nano_usd, ask.tokens, expires_ms, *seen]
+        hold = Hold(State.OPEN, expires_ms, ask.nano_usd, ask.tokens, body=ask.body)
+        hold.answer = "\t".join(map(str, answer))
+        p.append(
+            "reserve",
+            plan.tenant,
+            ask.reservation_id,
+            nano=ask.nano_usd,
+            tokens=ask.tokens,
+            wallet=counter,
+            wallet_unit=unit,
+            body=ask.body,
+        )
+        self._retire(p, hold)
+        post(p.count, hold, ask.nano_usd, ask.tokens, 1)
+        p.hold[name] = hold.text()
+        p.schedule(f"r:{name}", expires_ms)
+        p.opened(1)
+
+    async def settle(self, tenant: str, ask: SettleAsk) -> Settled:
+        """See `Store.settle`."""
+        p, name = self._begin(tenant), f"{tenant}:r:{ask.reservation_id}"
+        stored = p.hold.get(name, "")
+        lost = not stored or stored.startswith(State.REFUSED)
+        if lost and not ask.tally:
+            raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
+        hold = read_hold(ask.tally if lost else stored)
+        if lost:
+            if p.now_ms >= hold.expires_ms + self._retention_ms:
+                raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
+            hold.state = State.LOST
+        was_estimated = hold.state in (State.EXPIRED, State.ESTIMATED)
+        if hold.state in (State.SETTLED, State.ESTIMATED) and hold.ended_as == ask.content:
+            return _settled(p, hold, was_estimated, late=False, changed=False)
+        if hold.state is State.SETTLED:
+            raise IdMismatch(f"reservation {ask.reservation_id!r} was settled with other content")
+        if was_estimated and ask.estimated:
+            return _settled(p, hold, estimated=True, late=True, changed=False)
+        late = hold.state is not State.OPEN
+        self._settle(p, tenant, ask, hold, ask.tally if lost else "")
+        return _settled(p, hold, ask.estimated, late, changed=True)
+
+    def _settle(self, p: Partition, tenant: str, ask: SettleAsk, hold: Hold, tally: str) -> None:
+        name = f"{tenant}:r:{ask.reservation_id}"
+        nano_usd, tokens, requests = ask.nano_usd, ask.tokens, 1
+        if ask.mode is Mode.HOLD:
+            nano_usd, tokens = hold.nano_usd, hold.tokens
+        elif ask.mode is Mode.NONE:
+            nano_usd, tokens, requests = 0, 0, 0
+        p.append(
+            "settle",
+            tenant,
+            ask.reservation_id,
+            nano=nano_usd,
+            tokens=tokens,
+            requests=requests,
+            outcome=ask.outcome,
+            estimated=int(ask.estimated),
+            usage=ask.usage,
+            tally=tally,
+        )
+        self._charge(p, hold, nano_usd, tokens, requests)
+        hold.state, hold.ended_as = State.ESTIMATED if ask.estimated else State.SETTLED, ask.content
+        p.hold[name] = hold.text()
+        p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
+        self._end_due(p, 4)
+
+    async def release(self, tenant: str, reservation_id: str) -> Released:
+        """See `Store.release`."""
+        p, name = self._begin(tenant), f"{tenant}:r:{reservation_id}"
+        if name not in p.hold:
+            p.append("refuse", tenant, reservation_id)
+            p.hold[name] = Hold(State.REFUSED, p.now_ms, 0, 0).text()
+            p.schedule(f"r:{name}", p.now_ms + self._retention_ms)
+            return Released(p.stamp(), 0, 0, known=False)
+        hold = read_hold(p.hold[name])
+        if hold.state in (State.REFUSED, State.RELEASED):
+            return Released(p.stamp(), hold.nano_usd, hold.tokens, known=hold.state is State.RELEASED)
+        if hold.state not in (State.OPEN, State.EXPIRED):
+            raise ReservationEnded(f"reservation {reservation_id!r} was settled")
+        p.append("release", tenant, reservation_id)
+        self._charge(p, hold, 0, 0, 0)
+        hold.state = State.RELEASED
+        p.hold[name] = hold.text()
+        p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
+        self._end_due(p, 4)
+        return Released(p.stamp(), hold.nano_usd, hold.tokens, known=True)
+
+    async def extend(self, tenant: str, ask: ExtendAsk) -> Extended | Refused | Again:
+        """See `Store.extend`."""
+        p, name = self._begin(tenant), f"{tenant}:r:{ask.reservation_id}"
+        seen = f"{tenant}:e:{ask.reservation_id}\t{ask.extension_id}"
+        hold = _open_hold(p, name, ask.reservation_id)
+        if ask.extension_id and seen not in p.hold:
+            if p.version(tenant) != ask.policy_version:
+                return Again(p.now_ms, p.version(tenant))
+            more = self._end_due(p, 16)
+            hold = _open_hold(p, name, ask.reservation_id)
+            refused = _weigh_extension(p, hold, ask)
+            if refused:
+                return self._refuse(p, tenant, more, refused)
+            p.append("extend", tenant, ask.reservation_id, nano=ask.nano_usd, tokens=ask.tokens)
+            post(p.count, hold, ask.nano_usd, ask.tokens, 0)
+            hold.nano_usd += ask.nano_usd
+            hold.tokens += ask.tokens
+            p.hold[seen] = "1"
+            p.schedule(f"a:{seen}", p.now_ms + self._retention_ms)
+        hold.expires_ms = max(hold.expires_ms, p.now_ms + ask.ttl_ms)
+        p.hold[name] = hold.text()
+        p.schedule(f"r:{name}", hold.expires_ms)
+        p.wrote()
+        return Extended(p.stamp(), hold.expires_ms, hold.nano_usd, hold.tokens)
+
+    async def balance(self, plan: Plan) -> Counters | Again:
+        """See `Store.balance`."""
+        p = self._begin(plan.tenant)
+        if self._stale(p, plan) or self._end_due(p, END_BEFORE_REFUSAL):
+            return Again(p.now_ms, p.version(plan.tenant))
+        names = [f"{line.counter}:{s}" for line in plan.wallets for s in "fbh"]
+        names += [f"{line.counter}:{s}" for line in plan.budgets for s in "sh"]
+        return Counters(p.stamp(), [p.count.get(name, 0) for name in names])
+
+    async def credit(
+        self, tenant: str, wallet: WalletLine, amount: int, credit_id: str, reason: str
+    ) -> WalletFunds:
+        """See `Store.credit`."""
+        p, name, content = self._begin(tenant), f"{tenant}:c:{credit_id}", f"{wallet.counter}\t{amount}"
+        known = p.hold.get(name)
+        if known not in (None, content):
+            raise IdMismatch(f"credit {credit_id!r} was made with other content")
+        if known is None:
+            counter, unit = wallet.counter, wallet.unit
+            p.append("credit", tenant, credit_id, wallet=counter, unit=unit, amount=amount, reason=reason)
+            for suffix in (":f", ":b"):
+                p.count[counter + suffix] = p.count.get(counter + suffix, 0) + amount
+            p.hold[name] = content
+            p.schedule(f"a:{name}", p.now_ms + self._retention_ms)
+        return WalletFunds(*(p.count.get(f"{wallet.counter}:{suffix}", 0) for suffix in "fbh"))
+
+    async def wallets(self, tenant: str) -> dict[str, WalletFunds]:
+        """See `Store.wallets`."""
+        p, prefix = self._begin(tenant), f"{tenant}:w:"
+        counters = sorted({name[:-2] for name in p.count if name.startswith(prefix)})
+        return {c: WalletFunds(*(p.count.get(f"{c}:{suffix}", 0) for suffix in "fbh")) for c in counters}
+
+    async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
+        """See `Store.hold`."""
+        text = self._begin(tenant).hold.get(f"{tenant}:r:{reservation_id}")
+        return read_hold(text) if text else None
+
+    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
+        """See `Store.apply_policy`."""
+        p = self._begin(tenant)
+        version = p.version(tenant)
+        if p.policy.get(f"{tenant}:{version}") == document:
+            return version, False
+        if expected not in (None, version):
+            raise PolicyConflict(f"version {version} is in force, not {expected}")
+        p.append("policy", tenant, str(version + 1))
+        p.policy[f"{tenant}:{version + 1}"] = document
+        p.meta[f"policy:{tenant}"] = version + 1
+        return version + 1, True
+
+    async def policy(self, tenant: str) -> StoredPolicy | None:
+        """See `Store.policy`."""
+        p = self._begin(tenant)
+        version = p.version(tenant)
+        return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
+
+    async def sweep(self, partition: int, limit: int) -> Swept:
+        """See `Store.sweep`."""
+        p = self._partitions[partition]
+        self._tick(p)
+        more = self._end_due(p, limit)
+        return Swept(p.stamp(), p.meta.get("open", 0), more)
+
+    async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
+        """See `Store.ledger`."""
+        seq = int(after.rpartition("-")[2])
+        return self._partitions[partition].log[seq : seq + count]
+
+    async def shared_key(self, proposed: bytes) -> bytes:
+        """See `Store.shared_key`."""
+        self._key = self._key or proposed
+        return self._key
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+
+    def _begin(self, tenant: str) -> Partition:
+        p = self._partitions[partition_of(tenant, len(self._partitions))]
+        self._tick(p)
+        return p
+
+    def _tick(self, p: Partition) -> None:
+        p.now_ms = max(self._clock_ms(), p.meta.get("clock", 0))
+
+    def _stale(self, p: Partition, plan: Plan) -> bool:
+        in_time = plan.valid_from_ms <= p.now_ms < plan.valid_until_ms
+        return not in_time or p.version(plan.tenant) != plan.policy_version
+
+    def _refuse(self, p: Partition, tenant: str, more: bool, refused: Refused) -> Refused | Again:
+        if not more:
+            return refused
+        self._end_due(p, END_BEFORE_REFUSAL)
+        return Again(p.now_ms, p.version(tenant))
+
+    def _charge(self, p: Partition, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
+        p.opened(-1 if hold.state is State.OPEN else 0)
+        self._retire(p, hold)
+        charge(p.count, hold, nano_usd, tokens, requests)
+
+    def _retire(self, p: Partition, hold: Hold) -> None:
+        for line in hold.budgets:
+            if line.unit is Unit.CONCURRENT or f"{line.counter}:h" in p.count or line.end == "0":
+                continue
+            if line.end == "session":
+                p.schedule(f"w:{line.counter}", p.now_ms + SESSION_LIFE_MS)
+            else:
+                p.schedule(f"w:{line.counter}", max(int(line.end), p.now_ms) + self._retention_ms)
+
+    def _end_due(self, p: Partition, limit: int) -> bool:
+        members = p.due_now(limit)
+        for member in members:
+            name = member[2:]
+            if member.startswith("r:") and p.hold.get(name, "").startswith(State.OPEN):
+                self._expire(p, member, read_hold(p.hold[name]))
+            elif member.startswith("w:"):
+                self._end_window(p, member, name)
+            else:
+                p.hold.pop(name, None)
+                del p.due[member]
+            p.wrote()
+        return len(members) == limit
+
+    def _expire(self, p: Partition, member: str, hold: Hold) -> None:
+        tenant, _, reservation_id = member[2:].split(":", 2)
+        charged = (hold.nano_usd, hold.tokens, 1) if hold.on_expiry is OnExpiry.CHARGE else (0, 0, 0)
+        nano_usd, tokens, requests = charged
+        p.append("expire", tenant, reservation_id, nano=nano_usd, tokens=tokens, requests=requests)
+        self._charge(p, hold, *charged)
+        hold.state = State.EXPIRED if requests else State.RELEASED
+        p.hold[member[2:]] = hold.text()
+        p.schedule(member, max(hold.expires_ms, p.now_ms) + self._retention_ms)
+
+    def _end_window(self, p: Partition, member: str, counter: str) -> None:
+        if p.count.get(f"{counter}:h"):
+            p.schedule(member, p.now_ms + RETRY_MS)
+            return
+        p.count.pop(f"{counter}:s", None)
+        p.count.pop(f"{counter}:h", None)
+        del p.due[member]
+
+
+def _replayed(text: str, content: str) -> Replayed:
+    hold = read_hold(text)
+    if hold.state is not State.REFUSED and hold.content != content:
+        raise IdMismatch("reservation_id: was used before with other content")
+    if hold.state in (State.RELEASED, State.REFUSED):
+        raise ReservationEnded("reservation_id: was released before")
+    return Replayed(hold)
+
+
+def _settled(p: Partition, hold: Hold, estimated: bool, late: bool, changed: bool) -> Settled:
+    return Settled(p.stamp(), hold.charged_nano_usd, hold.charged_tokens, estimated, late, changed)
+
+
+def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:
+    text = p.hold.get(name, "")
+    if not text or text.startswith(State.REFUSED):
+        raise ReservationNotFound(f"no reservation {reservation_id!r}")
+    hold = read_hold(text)
+    if hold.state is not State.OPEN:
+        raise ReservationEnded(f"reservation {reservation_id!r} has ended")
+    return hold
+
+
+def _values(p: Partition, plan: Plan) -> list[int]:
+    names = [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in "bh"]
+    names += [f"{line.counter}:{suffix}" for line in plan.budgets for suffix in "sh"]
+    return [p.count.get(name, 0) for name in names]
+
+
+def _decide(
+    plan: Plan, refusal: Reason, values: list[int], amounts: dict[Unit, int]
+) -> tuple[Reason, int, int]:
+    """The reason and budget that refuse, or the wallet that pays."""
+    if refusal not in (Reason.NONE, Reason.INSUFFICIENT_FUNDS):
+        return refusal, 0, 0
+    first_budget = 2 * len(plan.wallets)
+    limits = [(line.unit, line.limit, line.rank) for line in plan.budgets]
+    reason, binds = _weigh(limits, values[first_budget:], amounts)
+    if reason or refusal:
+        return reason or refusal, binds, 0
+    for i, wallet in enumerate(plan.wallets):
+        amount = amounts[wallet.unit]
+        if not amount or values[2 * i + 1] + amount <= values[2 * i]:
+            return Reason.NONE, 0, i + 1
+    return (Reason.INSUFFICIENT_FUNDS if plan.wallets else Reason.NONE), 0, 0
+
+
+def _weigh(
+    limits: list[tuple[Unit, int, Reason]], values: list[int], amounts: dict[Unit, int]
+) -> tuple[Reason, int]:
+    """The budget whose reason comes first, from 1; among equals the first in the policy."""
+    worst, binds = Reason.NONE, 0
+    for i, (unit, limit, rank) in enumerate(limits):
+        amount = amounts[unit]
+        over = values[2 * i] + values[2 * i + 1] + amount > limit
+        if rank and amount and over and (not worst or rank < worst):
+            worst, binds = rank, i + 1
+    return worst, binds
+
+
+def _weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
+    lines = hold.budgets
+    values = [p.count.get(f"{line.counter}:{suffix}", 0) for line in lines for suffix in "sh"]
+    amounts = {Unit.NANO_USD: ask.nano_usd, Unit.TOKENS: ask.tokens, Unit.REQUESTS: 0, Unit.CONCURRENT: 0}
+    limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
+    reason, binds = _weigh(limits, values, amounts)
+    if hold.wallet:
+        counter, unit = hold.wallet
+        balance, held = (p.count.get(f"{counter}:{suffix}", 0) for suffix in "bh")
+        values += [balance, held]
+        if not reason and amounts[unit] and held + amounts[unit] > balance:
+            reason = Reason.INSUFFICIENT_FUNDS
+    return Refused(p.stamp(), reason, binds, values) if reason else None

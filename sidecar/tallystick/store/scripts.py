@@ -1,0 +1,30 @@
+"""The scripts: `lua/NAME.lua` with the shared parts it includes, and its SHA-1."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+INCLUDE = re.compile(r"^-- include (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One atomic operation, in the store's language."""
+
+    name: str
+    source: str
+    sha: str
+
+
+@cache
+def load_script(name: str) -> Script:
+    """The script of this name, its includes written in."""
+    folder = files("tallystick.store") / "lua"
+
+    def parts(match: re.Match[str]) -> str:
+        return "\n".join((folder / f"{part}.lua").read_text() for part in match[1].split())
+
+    source = INCLUDE.sub(parts, (folder / f"{name}.lua").read_text())
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -1,0 +1,265 @@
+"""The wire: one connection to a store, multiplexed.
+
+Commands of one loop tick leave in one write; replies come back in order through
+hiredis's parser. A cancelled caller leaves its reply to be dropped in its turn,
+so nothing gets out of step. Nothing is sent twice behind anybody's back.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+from redis.connection import parse_url
+
+from tallystick.core.errors import StoreUnavailable
+
+GRACE_S = 0.25
+"""Calls wait this long for a lost connection to come back; after it they fail at once."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.02, 1.0
+
+Reply = Any
+
+
+class ConnectionLost(StoreUnavailable):
+    """The connection broke before the answer came: the outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a store is, and who we are to it."""
+
+    path: str = ""
+    """Of its Unix socket; else `host` and `port`."""
+    host: str = ""
+    port: int = 6379
+    username: str = ""
+    password: str = ""
+    database: int = 0
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+def parse_address(url: str, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> Address:
+    """Reads `redis://`, `rediss://`, `valkey://`, `valkeys://` and `unix://`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    options = parse_url(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
+    return Address(
+        path=options.get("path", ""),
+        host=options.get("host", "localhost"),
+        port=options.get("port", 6379),
+        username=options.get("username") or "",
+        password=options.get("password") or "",
+        database=int(options.get("db", 0)),
+        tls=tls() if url.startswith(("rediss:", "valkeys:")) else None,
+    )
+
+
+def encode(parts: Sequence[bytes | str | int]) -> bytes:
+    """A command as RESP."""
+    raw = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in raw)
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `lost` is called once, when it has ended."""
+
+    def __init__(self, lost: Callable[["Connection"], None]) -> None:
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader()
+        self._pending: deque[asyncio.Future[Reply]] = deque()
+        self._unsent: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self.progress_at = 0.0
+        """When the store last answered, or was first asked since (loop time)."""
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have no answer yet."""
+        return len(self._pending)
+
+    def send(self, message: bytes) -> asyncio.Future[Reply]:
+        """Sends a command at the end of this loop tick; the reply, errors included."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(message)
+        return self.expect()
+
+    def expect(self) -> "asyncio.Future[Reply]":
+        """The reply to a command that is already in the queue."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if not self._pending:
+            self.progress_at = self._loop.time()
+        self._pending.append(future)
+        return future
+
+    def _flush(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        self._reader.feed(data)
+        self.progress_at = self._loop.time()
+        pending, gets = self._pending, self._reader.gets
+        while (reply := gets()) is not False:
+            future = pending.popleft()
+            if not future.done():
+                future.set_result(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self._transport = None
+        for future in self._pending:
+            if not future.done():
+                future.set_exception(ConnectionLost("the store's connection broke before it answered"))
+                future.exception()  # a caller that was cancelled does not come to look
+        self._pending.clear()
+        self._lost(self)
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Wire:
+    """Keeps one connection up, and sends on it.
+
+    `timeout_s`: a connection on which the store answers nothing for this long,
+    while it owes an answer, is given up. `on_change` is told when the store comes
+    and goes.
+    """
+
+    def __init__(
+        self, address: Address, timeout_s: float, on_change: Callable[[bool], None] = lambda up: None
+    ) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._on_change = on_change
+        self._connection: Connection | None = None
+        self._up = asyncio.Event()
+        self._refusing = True
+        self._keeper: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self.reconnects = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def start(self) -> None:
+        """Begins to connect, and to reconnect whenever the connection breaks."""
+        self._refusing = False
+        self._keeper = asyncio.create_task(self._keep(), name="store-wire")
+
+    async def close(self) -> None:
+        """Ends the connection and the keeping of it."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._connection:
+            self._connection.abort()
+            self._connection = None
+
+    async def run(self, message: bytes) -> Reply:
+        """The reply to a command; store errors come back as values.
+
+        A command whose connection breaks is asked once more: every script of ours
+        may be repeated with the same id.
+
+        Raises:
+            StoreUnavailable: no connection, or it broke twice.
+        """
+        connection = self._connection
+        try:
+            return await (connection or await self._wait()).send(message)
+        except ConnectionLost:
+            return await (await self._wait()).send(message)
+
+    async def _wait(self) -> Connection:
+        if not self._refusing:
+            try:
+                await asyncio.wait_for(self._up.wait(), GRACE_S)
+            except TimeoutError:
+                self._refusing = self._connection is None
+        if self._connection is None:
+            raise StoreUnavailable(f"the store at {self._address} can't be reached")
+        return self._connection
+
+    async def _keep(self) -> None:
+        pause = FIRST_RETRY_S
+        while True:
+            self._lost.clear()
+            try:
+                connection = await asyncio.wait_for(self._connect(), self._timeout_s)
+            except (OSError, TimeoutError, StoreUnavailable):
+                self._refusing = True
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_RETRY_S)
+                continue
+            pause = FIRST_RETRY_S
+            self._connection, self._refusing = connection, False
+            self._up.set()
+            self._on_change(True)
+            await self._watch(connection)
+            self._connection = None
+            self._up.clear()
+            self.reconnects += 1
+            self._on_change(False)
+
+    async def _watch(self, connection: Connection) -> None:
+        """Returns when the connection has ended; ends it when the store falls silent."""
+        loop = asyncio.get_running_loop()
+        while not self._lost.is_set():
+            if connection.waiting and loop.time() - connection.progress_at > self._timeout_s:
+                connection.abort()
+            try:
+                await asyncio.wait_for(self._lost.wait(), self._timeout_s / 4)
+            except TimeoutError:
+                continue
+
+    async def _connect(self) -> Connection:
+        loop, address = asyncio.get_running_loop(), self._address
+        if address.path:
+            _, connection = await loop.create_unix_connection(self._protocol, address.path)
+        else:
+            _, connection = await loop.create_connection(
+                self._protocol, address.host, address.port, ssl=address.tls
+            )
+        hello: list[list[str | int]] = []
+        if address.password:
+            hello.append(["AUTH", *([address.username] if address.username else []), address.password])
+        if address.database:
+            hello.append(["SELECT", address.database])
+        hello.append(["PING"])
+        for command in hello:
+            reply = await connection.send(encode(command))
+            if isinstance(reply, hiredis.ReplyError):
+                connection.abort()
+                raise StoreUnavailable(f"the store at {address} refused {command[0]}: {reply}")
+        return connection
+
+    def _protocol(self) -> Connection:
+        return Connection(self._ended)
+
+    def _ended(self, connection: Connection) -> None:
+        if self._connection in (None, connection):
+            self._connection = None
+            self._lost.set()

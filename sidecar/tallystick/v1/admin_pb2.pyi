@@ -1,0 +1,83 @@
+from tallystick.v1 import budget_pb2 as _budget_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ApplyPolicyRequest(_message.Message):
+    __slots__ = ("document", "expected_version")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    expected_version: int
+    def __init__(self, document: _Optional[str] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class ApplyPolicyResponse(_message.Message):
+    __slots__ = ("tenant", "version", "changed")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    version: int
+    changed: bool
+    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("document", "version")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    version: int
+    def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class CreditWalletRequest(_message.Message):
+    __slots__ = ("tenant", "wallet", "group", "amount", "credit_id", "reason")
+    class GroupEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    wallet: str
+    group: _containers.ScalarMap[str, str]
+    amount: int
+    credit_id: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., amount: _Optional[int] = ..., credit_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CreditWalletResponse(_message.Message):
+    __slots__ = ("wallet", "credit_id")
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_ID_FIELD_NUMBER: _ClassVar[int]
+    wallet: _budget_pb2.WalletState
+    credit_id: str
+    def __init__(self, wallet: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., credit_id: _Optional[str] = ...) -> None: ...
+
+class ListWalletsRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ListWalletsResponse(_message.Message):
+    __slots__ = ("wallets",)
+    WALLETS_FIELD_NUMBER: _ClassVar[int]
+    wallets: _containers.RepeatedCompositeFieldContainer[_budget_pb2.WalletState]
+    def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ...) -> None: ...

@@ -1,0 +1,429 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Result(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESULT_UNSPECIFIED: _ClassVar[Result]
+    RESULT_ALLOW: _ClassVar[Result]
+    RESULT_DENY: _ClassVar[Result]
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_UNSPECIFIED: _ClassVar[Reason]
+    REASON_TENANT_SUSPENDED: _ClassVar[Reason]
+    REASON_MODEL_NOT_ALLOWED: _ClassVar[Reason]
+    REASON_PRICE_UNKNOWN: _ClassVar[Reason]
+    REASON_NO_BUDGET_MATCHED: _ClassVar[Reason]
+    REASON_CAN_NEVER_FIT: _ClassVar[Reason]
+    REASON_RUNAWAY_LOOP: _ClassVar[Reason]
+    REASON_RATE_LIMITED: _ClassVar[Reason]
+    REASON_CONCURRENCY_LIMITED: _ClassVar[Reason]
+    REASON_BUDGET_EXHAUSTED: _ClassVar[Reason]
+    REASON_INSUFFICIENT_FUNDS: _ClassVar[Reason]
+    REASON_STORE_UNAVAILABLE: _ClassVar[Reason]
+
+class Unit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNIT_UNSPECIFIED: _ClassVar[Unit]
+    UNIT_NANO_USD: _ClassVar[Unit]
+    UNIT_TOKENS: _ClassVar[Unit]
+    UNIT_REQUESTS: _ClassVar[Unit]
+    UNIT_CONCURRENT: _ClassVar[Unit]
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_COMPLETED: _ClassVar[Outcome]
+    OUTCOME_COMPLETED_NO_USAGE: _ClassVar[Outcome]
+    OUTCOME_CLIENT_ABORTED: _ClassVar[Outcome]
+    OUTCOME_PROVIDER_ERROR_BILLED: _ClassVar[Outcome]
+    OUTCOME_PROVIDER_ERROR_UNBILLED: _ClassVar[Outcome]
+    OUTCOME_NOT_DISPATCHED: _ClassVar[Outcome]
+    OUTCOME_UNKNOWN: _ClassVar[Outcome]
+RESULT_UNSPECIFIED: Result
+RESULT_ALLOW: Result
+RESULT_DENY: Result
+REASON_UNSPECIFIED: Reason
+REASON_TENANT_SUSPENDED: Reason
+REASON_MODEL_NOT_ALLOWED: Reason
+REASON_PRICE_UNKNOWN: Reason
+REASON_NO_BUDGET_MATCHED: Reason
+REASON_CAN_NEVER_FIT: Reason
+REASON_RUNAWAY_LOOP: Reason
+REASON_RATE_LIMITED: Reason
+REASON_CONCURRENCY_LIMITED: Reason
+REASON_BUDGET_EXHAUSTED: Reason
+REASON_INSUFFICIENT_FUNDS: Reason
+REASON_STORE_UNAVAILABLE: Reason
+UNIT_UNSPECIFIED: Unit
+UNIT_NANO_USD: Unit
+UNIT_TOKENS: Unit
+UNIT_REQUESTS: Unit
+UNIT_CONCURRENT: Unit
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_COMPLETED: Outcome
+OUTCOME_COMPLETED_NO_USAGE: Outcome
+OUTCOME_CLIENT_ABORTED: Outcome
+OUTCOME_PROVIDER_ERROR_BILLED: Outcome
+OUTCOME_PROVIDER_ERROR_UNBILLED: Outcome
+OUTCOME_NOT_DISPATCHED: Outcome
+OUTCOME_UNKNOWN: Outcome
+
+class Subject(_message.Message):
+    __slots__ = ("org", "team", "user", "service", "repository", "environment", "role", "workflow", "session", "priority", "prompt", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ORG_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    org: str
+    team: str
+    user: str
+    service: str
+    repository: str
+    environment: str
+    role: str
+    workflow: str
+    session: str
+    priority: str
+    prompt: str
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, org: _Optional[str] = ..., team: _Optional[str] = ..., user: _Optional[str] = ..., service: _Optional[str] = ..., repository: _Optional[str] = ..., environment: _Optional[str] = ..., role: _Optional[str] = ..., workflow: _Optional[str] = ..., session: _Optional[str] = ..., priority: _Optional[str] = ..., prompt: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Cost(_message.Message):
+    __slots__ = ("nano_usd", "tokens")
+    NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    nano_usd: int
+    tokens: int
+    def __init__(self, nano_usd: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class TokenEstimate(_message.Message):
+    __slots__ = ("input", "max_output")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    input: int
+    max_output: int
+    def __init__(self, input: _Optional[int] = ..., max_output: _Optional[int] = ...) -> None: ...
+
+class ProviderRequest(_message.Message):
+    __slots__ = ("api", "body")
+    class Api(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        API_UNSPECIFIED: _ClassVar[ProviderRequest.Api]
+        API_OPENAI_CHAT: _ClassVar[ProviderRequest.Api]
+        API_OPENAI_RESPONSES: _ClassVar[ProviderRequest.Api]
+        API_OPENAI_EMBEDDINGS: _ClassVar[ProviderRequest.Api]
+        API_ANTHROPIC_MESSAGES: _ClassVar[ProviderRequest.Api]
+    API_UNSPECIFIED: ProviderRequest.Api
+    API_OPENAI_CHAT: ProviderRequest.Api
+    API_OPENAI_RESPONSES: ProviderRequest.Api
+    API_OPENAI_EMBEDDINGS: ProviderRequest.Api
+    API_ANTHROPIC_MESSAGES: ProviderRequest.Api
+    API_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    api: ProviderRequest.Api
+    body: bytes
+    def __init__(self, api: _Optional[_Union[ProviderRequest.Api, str]] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class ReserveRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id", "subject", "model", "provider", "tokens", "cost", "request", "ttl")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    subject: Subject
+    model: str
+    provider: str
+    tokens: TokenEstimate
+    cost: Cost
+    request: ProviderRequest
+    ttl: _duration_pb2.Duration
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., tokens: _Optional[_Union[TokenEstimate, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., request: _Optional[_Union[ProviderRequest, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class BudgetState(_message.Message):
+    __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_START_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_END_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    group: str
+    unit: Unit
+    limit: int
+    spent: int
+    held: int
+    remaining: int
+    window_start: _timestamp_pb2.Timestamp
+    window_end: _timestamp_pb2.Timestamp
+    threshold_percent: int
+    enforced: bool
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., remaining: _Optional[int] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., threshold_percent: _Optional[int] = ..., enforced: _Optional[bool] = ...) -> None: ...
+
+class WalletState(_message.Message):
+    __slots__ = ("name", "group", "unit", "funds", "spent", "held", "available")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    FUNDS_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    group: str
+    unit: Unit
+    funds: int
+    spent: int
+    held: int
+    available: int
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., funds: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., available: _Optional[int] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("reason", "message", "budget", "wallet", "group", "shortfall", "unit", "retryable", "retry_after")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    reason: Reason
+    message: str
+    budget: str
+    wallet: str
+    group: str
+    shortfall: int
+    unit: Unit
+    retryable: bool
+    retry_after: _duration_pb2.Duration
+    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., message: _Optional[str] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[str] = ..., shortfall: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., retryable: _Optional[bool] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ReserveResponse(_message.Message):
+    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TALLY_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    result: Result
+    reservation_id: str
+    tally: bytes
+    expires_at: _timestamp_pb2.Timestamp
+    cost: Cost
+    wallet: str
+    wallet_group: str
+    model: str
+    price_version: str
+    budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
+    refusal: Refusal
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_READ_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_5M_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_1H_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
+    input: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+    def __init__(self, input: _Optional[int] = ..., cache_read: _Optional[int] = ..., cache_write_5m: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., output: _Optional[int] = ..., reasoning: _Optional[int] = ...) -> None: ...
+
+class SettleRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id", "tally", "outcome", "usage", "provider_usage", "cost")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TALLY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    tally: bytes
+    outcome: Outcome
+    usage: Usage
+    provider_usage: bytes
+    cost: Cost
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+
+class SettleResponse(_message.Message):
+    __slots__ = ("reservation_id", "charged", "estimated", "late")
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    reservation_id: str
+    charged: Cost
+    estimated: bool
+    late: bool
+    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ("reservation_id", "released")
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    reservation_id: str
+    released: Cost
+    def __init__(self, reservation_id: _Optional[str] = ..., released: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+
+class ExtendRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id", "tally", "extension_id", "ttl", "more")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TALLY_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_ID_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    tally: bytes
+    extension_id: str
+    ttl: _duration_pb2.Duration
+    more: Cost
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., extension_id: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., more: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+
+class ExtendResponse(_message.Message):
+    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "refusal")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TALLY_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    result: Result
+    reservation_id: str
+    tally: bytes
+    expires_at: _timestamp_pb2.Timestamp
+    cost: Cost
+    refusal: Refusal
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+
+class BalanceRequest(_message.Message):
+    __slots__ = ("tenant", "subject", "model", "provider")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    subject: Subject
+    model: str
+    provider: str
+    def __init__(self, tenant: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
+
+class BalanceResponse(_message.Message):
+    __slots__ = ("wallets", "effective_wallet", "budgets", "policy_version")
+    WALLETS_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_WALLET_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    wallets: _containers.RepeatedCompositeFieldContainer[WalletState]
+    effective_wallet: str
+    budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
+    policy_version: int
+    def __init__(self, wallets: _Optional[_Iterable[_Union[WalletState, _Mapping]]] = ..., effective_wallet: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
+
+class ItemError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ReserveBatchRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[ReserveRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[ReserveRequest, _Mapping]]] = ...) -> None: ...
+
+class ReserveBatchResponse(_message.Message):
+    __slots__ = ("items",)
+    class Item(_message.Message):
+        __slots__ = ("response", "error")
+        RESPONSE_FIELD_NUMBER: _ClassVar[int]
+        ERROR_FIELD_NUMBER: _ClassVar[int]
+        response: ReserveResponse
+        error: ItemError
+        def __init__(self, response: _Optional[_Union[ReserveResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[ReserveBatchResponse.Item]
+    def __init__(self, items: _Optional[_Iterable[_Union[ReserveBatchResponse.Item, _Mapping]]] = ...) -> None: ...
+
+class SettleBatchRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[SettleRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[SettleRequest, _Mapping]]] = ...) -> None: ...
+
+class SettleBatchResponse(_message.Message):
+    __slots__ = ("items",)
+    class Item(_message.Message):
+        __slots__ = ("response", "error")
+        RESPONSE_FIELD_NUMBER: _ClassVar[int]
+        ERROR_FIELD_NUMBER: _ClassVar[int]
+        response: SettleResponse
+        error: ItemError
+        def __init__(self, response: _Optional[_Union[SettleResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[SettleBatchResponse.Item]
+    def __init__(self, items: _Optional[_Iterable[_Union[SettleBatchResponse.Item, _Mapping]]] = ...) -> None: ...
