@@ -8,11 +8,11 @@ outcome is then unknown, and the same call with the same id may be made again.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from tallystick.core.hold import Hold
 from tallystick.core.ledger import Entry
+from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.reasons import Reason
 
@@ -73,14 +73,6 @@ class Replayed(NamedTuple):
     """It was held before, by a request of the same content."""
 
     hold: Hold
-
-
-class Mode(StrEnum):
-    """How a settle charges; the value is its code in the store."""
-
-    COST = "cost"
-    HOLD = "hold"
-    NONE = "none"
 
 
 class SettleAsk(NamedTuple):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
 from tallystick.core.hold import Hold, State, read_hold
 from tallystick.core.ledger import Entry, charge, post
+from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.reasons import Reason
@@ -21,7 +22,6 @@ from tallystick.store.base import (
     ExtendAsk,
     Extended,
     Held,
-    Mode,
     Refused,
     Released,
     Replayed,
@@ -67,7 +67,9 @@ class Partition:
         """Appends a ledger entry."""
         seq = self.meta["seq"] = self.meta.get("seq", 0) + 1
         common = {"kind": kind, "at": str(self.now_ms), "tenant": tenant, "id": entry_id}
-        self.log.append(Entry(f"{EPOCH}-{seq}", common | {name: str(value) for name, value in fields.items()}))
+        self.log.append(
+            Entry(f"{EPOCH}-{seq}", common | {name: str(value) for name, value in fields.items()})
+        )
         self.wrote()
 
     def wrote(self) -> None:

@@ -1,6 +1,6 @@
 """The store on Valkey or Redis: one EVALSHA per operation."""
 
-import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,37 +37,107 @@ from tallystick.store.base import (
 )
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.scripts import load_script
-from tallystick.store.wire import Address, Wire, encode
+from tallystick.store.address import StoreAddress
+from tallystick.store.wire import Wire, encode
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
 
-PASSING = ("LOADING", "READONLY", "MASTERDOWN", "BUSY", "OOM", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN")
+PASSING = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "BUSY",
+    "OOM",
+    "NOREPLICAS",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
 """Store errors that another time may not bring."""
 
 SCAN_COUNT = 1_000
 
 
 class ValkeyStore:
-    """Speaks to one Valkey or Redis. Make it with `open_store`."""
+    """Speaks to one Valkey or Redis; nothing is answered before `open`.
 
-    def __init__(self, wire: Wire, partitions: int, retention_ms: int) -> None:
-        self._wire = wire
-        self._partitions = partitions
+    `partitions` counts only when the store is used for the first time. A store
+    that answers nothing for `timeout_s` is taken to be away. `on_change` is told
+    when it comes and goes.
+    """
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        *,
+        partitions: int = 64,
+        retention_ms: int = 86_400_000,
+        timeout_s: float = 2.0,
+        tls: ssl.SSLContext | None = None,
+        on_change: Callable[[bool], None] = lambda up: None,
+    ) -> None:
+        self._wire = Wire(address, timeout_s, on_change, tls)
+        self._wanted = partitions
+        self._partitions = 0
         self._retention_ms = retention_ms
         self._scripts = {
             name: load_script(name)
-            for name in ("reserve", "settle", "release", "extend", "balance", "credit", "apply_policy", "sweep")
+            for name in (
+                "reserve",
+                "settle",
+                "release",
+                "extend",
+                "balance",
+                "credit",
+                "apply_policy",
+                "sweep",
+            )
         }
-        self._keys = [
-            b"".join(b"$%d\r\n%b\r\n" % (len(key), key.encode()) for key in partition_keys(p))
-            for p in range(partitions)
-        ]
+        self._keys: list[bytes] = []
 
     @property
     def partitions(self) -> int:
-        """How many partitions there are."""
+        """How many partitions there are; 0 before `open`."""
         return self._partitions
+
+    async def open(self) -> None:
+        """Connects, waiting as long as it takes, and makes sure that the store is of use.
+
+        Raises:
+            StoreUnusable: its schema is of another version, or it evicts keys.
+        """
+        self._wire.start()
+        while not self._partitions:
+            await self._wire.connected()
+            try:
+                self._partitions = await self._first_use()
+            except StoreUnusable:
+                raise
+            except StoreUnavailable:
+                continue  # it went away again
+        self._keys = [
+            b"".join(b"$%d\r\n%b\r\n" % (len(key), key.encode()) for key in partition_keys(p))
+            for p in range(self._partitions)
+        ]
+
+    async def _first_use(self) -> int:
+        """How many partitions the store has, now that it certainly has some."""
+        key = partition_keys(0)[0]
+        eviction = await self._wire.run(encode(["CONFIG", "GET", "maxmemory-policy"]))
+        if isinstance(eviction, list) and len(eviction) == 2 and eviction[1].startswith(b"allkeys"):
+            raise StoreUnusable(f"the store evicts keys ({eviction[1].decode()}); set noeviction")
+        for name, value in (("schema", SCHEMA), ("partitions", str(self._wanted))):
+            self._checked(await self._wire.run(encode(["HSETNX", key, name, value])))
+        schema, kept = self._checked(await self._wire.run(encode(["HMGET", key, "schema", "partitions"])))
+        if schema.decode() != SCHEMA:
+            raise StoreUnusable(f"the store has schema {schema.decode()}; this version reads {SCHEMA}")
+        return int(kept)
+
+    def _partition(self, tenant: str) -> int:
+        if not self._partitions:
+            raise StoreUnavailable("the store has not answered yet")
+        return partition_of(tenant, self._partitions)
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
@@ -76,22 +146,25 @@ class ValkeyStore:
             head = plan.remembered["reserve"] = self._reserve_head(plan)
         reservation_id, body = ask.reservation_id.encode(), ask.body.encode()
         nano_usd, tokens, ttl_ms = b"%d" % ask.nano_usd, b"%d" % ask.tokens, b"%d" % ask.ttl_ms
-        message = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n" % (
-            head,
-            len(reservation_id),
-            reservation_id,
-            len(ask.content),
-            ask.content.encode(),
-            len(nano_usd),
-            nano_usd,
-            len(tokens),
-            tokens,
-            len(ttl_ms),
-            ttl_ms,
-            1 if ask.refusal < 10 else 2,
-            ask.refusal,
-            len(body),
-            body,
+        message = (
+            b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n"
+            % (
+                head,
+                len(reservation_id),
+                reservation_id,
+                len(ask.content),
+                ask.content.encode(),
+                len(nano_usd),
+                nano_usd,
+                len(tokens),
+                tokens,
+                len(ttl_ms),
+                ttl_ms,
+                1 if ask.refusal < 10 else 2,
+                ask.refusal,
+                len(body),
+                body,
+            )
         )
         reply = await self._wire.run(message)
         if type(reply) is not list:
@@ -199,7 +272,7 @@ class ValkeyStore:
 
     async def wallets(self, tenant: str) -> dict[str, WalletFunds]:
         """See `Store.wallets`. Counters are read in several steps, so not at one moment."""
-        key, prefix = partition_keys(partition_of(tenant, self._partitions))[1], f"{tenant}:w:"
+        key, prefix = partition_keys(self._partition(tenant))[1], f"{tenant}:w:"
         found: dict[str, int] = {}
         cursor: Any = b"0"
         while True:
@@ -213,7 +286,7 @@ class ValkeyStore:
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
-        key = partition_keys(partition_of(tenant, self._partitions))[2]
+        key = partition_keys(self._partition(tenant))[2]
         text = self._checked(await self._wire.run(encode(["HGET", key, f"{tenant}:r:{reservation_id}"])))
         return read_hold(text.decode()) if text else None
 
@@ -227,7 +300,7 @@ class ValkeyStore:
 
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """See `Store.policy`."""
-        keys = partition_keys(partition_of(tenant, self._partitions))
+        keys = partition_keys(self._partition(tenant))
         version = self._checked(await self._wire.run(encode(["HGET", keys[0], f"policy:{tenant}"])))
         if version is None:
             return None
@@ -277,7 +350,7 @@ class ValkeyStore:
         return head + b"".join([b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in raw])
 
     def _command(self, name: str, tenant: str, args: Sequence[object], more: int = 0) -> bytes:
-        return self._message(name, partition_of(tenant, self._partitions), args, more)
+        return self._message(name, self._partition(tenant), args, more)
 
     async def _run(self, name: str, tenant: str, args: Sequence[object]) -> list[Any]:
         return await self._evaluate(name, self._command(name, tenant, args))
@@ -303,47 +376,6 @@ class ValkeyStore:
                 raise StoreUnavailable(f"the store answers {code}")
             raise StoreUnusable(f"the store answers {reply}")
         return reply
-
-
-async def open_store(
-    address: Address,
-    *,
-    partitions: int = 64,
-    retention_ms: int = 86_400_000,
-    timeout_s: float = 2.0,
-    on_change: Callable[[bool], None] = lambda up: None,
-) -> ValkeyStore:
-    """Connects, waiting as long as it takes, and reads how many partitions there are.
-
-    `partitions` counts only when the store is used for the first time.
-
-    Raises:
-        StoreUnusable: its schema is of another version, or it evicts keys.
-    """
-    wire = Wire(address, timeout_s, on_change)
-    wire.start()
-    try:
-        while not wire.up:
-            await asyncio.sleep(0.01)
-        kept = await _first_use(wire, partitions)
-    except BaseException:
-        await wire.close()
-        raise
-    return ValkeyStore(wire, kept, retention_ms)
-
-
-async def _first_use(wire: Wire, partitions: int) -> int:
-    """How many partitions the store has, now that it certainly has some."""
-    key, checked = partition_keys(0)[0], ValkeyStore._checked
-    eviction = await wire.run(encode(["CONFIG", "GET", "maxmemory-policy"]))
-    if isinstance(eviction, list) and len(eviction) == 2 and eviction[1].startswith(b"allkeys"):
-        raise StoreUnusable(f"the store evicts keys ({eviction[1].decode()}); set maxmemory-policy noeviction")
-    for name, value in (("schema", SCHEMA), ("partitions", str(partitions))):
-        checked(await wire.run(encode(["HSETNX", key, name, value])))
-    schema, kept = checked(await wire.run(encode(["HMGET", key, "schema", "partitions"])))
-    if schema.decode() != SCHEMA:
-        raise StoreUnusable(f"the store has schema {schema.decode()}, and this version reads {SCHEMA}")
-    return int(kept)
 
 
 def _stamp(reply: list[Any]) -> Stamp:

@@ -9,13 +9,12 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import hiredis
-from redis.connection import parse_url
 
 from tallystick.core.errors import StoreUnavailable
+from tallystick.store.address import StoreAddress
 
 GRACE_S = 0.25
 """Calls wait this long for a lost connection to come back; after it they fail at once."""
@@ -26,41 +25,6 @@ Reply = Any
 
 class ConnectionLost(StoreUnavailable):
     """The connection broke before the answer came: the outcome is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a store is, and who we are to it."""
-
-    path: str = ""
-    """Of its Unix socket; else `host` and `port`."""
-    host: str = ""
-    port: int = 6379
-    username: str = ""
-    password: str = ""
-    database: int = 0
-    tls: ssl.SSLContext | None = None
-
-    def __str__(self) -> str:
-        return self.path or f"{self.host}:{self.port}"
-
-
-def parse_address(url: str, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> Address:
-    """Reads `redis://`, `rediss://`, `valkey://`, `valkeys://` and `unix://`.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    options = parse_url(url.replace("valkey", "redis", 1) if url.startswith("valkey") else url)
-    return Address(
-        path=options.get("path", ""),
-        host=options.get("host", "localhost"),
-        port=options.get("port", 6379),
-        username=options.get("username") or "",
-        password=options.get("password") or "",
-        database=int(options.get("db", 0)),
-        tls=tls() if url.startswith(("rediss:", "valkeys:")) else None,
-    )
 
 
 def encode(parts: Sequence[bytes | str | int]) -> bytes:
@@ -109,8 +73,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -143,13 +106,18 @@ class Wire:
 
     `timeout_s`: a connection on which the store answers nothing for this long,
     while it owes an answer, is given up. `on_change` is told when the store comes
-    and goes.
+    and goes. `tls` is used where the address asks for it.
     """
 
     def __init__(
-        self, address: Address, timeout_s: float, on_change: Callable[[bool], None] = lambda up: None
+        self,
+        address: StoreAddress,
+        timeout_s: float,
+        on_change: Callable[[bool], None] = lambda up: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = address
+        self._tls = tls
         self._timeout_s = timeout_s
         self._on_change = on_change
         self._connection: Connection | None = None
@@ -168,6 +136,10 @@ class Wire:
         """Begins to connect, and to reconnect whenever the connection breaks."""
         self._refusing = False
         self._keeper = asyncio.create_task(self._keep(), name="store-wire")
+
+    async def connected(self) -> None:
+        """Returns when there is a connection."""
+        await self._up.wait()
 
     async def close(self) -> None:
         """Ends the connection and the keeping of it."""
@@ -241,7 +213,7 @@ class Wire:
             _, connection = await loop.create_unix_connection(self._protocol, address.path)
         else:
             _, connection = await loop.create_connection(
-                self._protocol, address.host, address.port, ssl=address.tls
+                self._protocol, address.host, address.port, ssl=self._tls if address.tls else None
             )
         hello: list[list[str | int]] = []
         if address.password:

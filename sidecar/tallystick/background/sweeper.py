@@ -1,0 +1,34 @@
+"""The sweeper: ends what is due in partitions that no call visits."""
+
+import asyncio
+import logging
+
+from tallystick.core.errors import StoreUnavailable
+from tallystick.observe.metrics import Metrics
+from tallystick.store.base import Store
+
+EVERY_S = 1.0
+MOST_AT_ONCE = 200
+"""Due entries that one step ends, so that calls get between."""
+
+log = logging.getLogger("tallystick.sweeper")
+
+
+async def sweep_for_ever(store: Store, metrics: Metrics) -> None:
+    """Sweeps every partition every second. While the store is away, it waits."""
+    while True:
+        try:
+            swept = [await _sweep(store, partition) for partition in range(store.partitions)]
+        except StoreUnavailable as error:
+            log.debug("sweep put off: %s", error)
+        else:
+            metrics.holds_open.set(sum(swept))
+        await asyncio.sleep(EVERY_S)
+
+
+async def _sweep(store: Store, partition: int) -> int:
+    """Ends all that is due in a partition; how many holds are open."""
+    while True:
+        swept = await store.sweep(partition, MOST_AT_ONCE)
+        if not swept.more:
+            return swept.open_holds

@@ -1,0 +1,231 @@
+"""The sidecar's settings: the only reader of the environment.
+
+`python -m tallystick.config` prints the reference, docs/reference/settings.md.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tallystick.core.errors import TallystickError
+from tallystick.setting_types import (
+    AbsolutePath,
+    Duration,
+    ExistingFile,
+    Kind,
+    Listen,
+    Paths,
+    SocketPath,
+    StoreUrl,
+)
+from tallystick.store.address import StoreAddress, parse_store_url
+
+PREFIX = "TALLYSTICK_"
+
+
+class ConfigError(TallystickError):
+    """The settings are wrong. Each problem names its variable and what was expected."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return Path(base if Path(base).is_absolute() else "~/.local/share") / "tallystick"
+
+
+def _in_data_dir(name: str, description: str) -> Any:
+    """Declare a setting whose default is a file of the data directory."""
+    return Field(
+        default_factory=lambda known: known["data_dir"] / name,
+        description=description,
+        json_schema_extra={"shown": f"`DATA_DIR/{name}`"},
+    )
+
+
+class Settings(BaseSettings):
+    """What the environment says, checked. Make it with `load_settings`, whose errors are readable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+    data_dir: AbsolutePath = Field(
+        default_factory=_default_data_dir,
+        description="Where the embedded store, the sockets and the tally key live; created if missing.",
+        json_schema_extra={"shown": "`$XDG_DATA_HOME/tallystick`, or `~/.local/share/tallystick`"},
+    )
+    listen: Listen = Field("127.0.0.1:50061", description="The TCP address of the gRPC service.")
+    socket: SocketPath = _in_data_dir("tallystick.sock", "The Unix socket of the gRPC service.")
+    admin_socket: SocketPath = _in_data_dir(
+        "admin.sock", "The Unix socket of the admin service; who may open it may administer."
+    )
+    transport: Literal["native", "grpcio"] = Field(
+        "native", description="Which gRPC server: `native` is faster; TLS needs `grpcio`."
+    )
+    http_listen: Listen = Field("127.0.0.1:9464", description="The address of /metrics, /livez and /readyz.")
+    store_url: StoreUrl = Field(
+        SecretStr(""),
+        description="The store: `redis://`, `rediss://`, `valkey://`, `valkeys://` with "
+        "`[USER:PASSWORD@]HOST[:PORT][?db=N]`, or `unix:///PATH`. Never logged.",
+    )
+    store_tls_ca: ExistingFile = Field(
+        None, description="Certificates (PEM) to trust in place of the system's for a store over TLS."
+    )
+    store_tls_cert: ExistingFile = Field(None, description="The client certificate (PEM) to show the store.")
+    store_tls_key: ExistingFile = Field(None, description="The key (PEM) of the client certificate.")
+    store_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = Field(
+        2000, description="How many milliseconds to wait for the store's answer."
+    )
+    partitions: Annotated[int, Field(ge=1, le=4096)] = Field(
+        64, description="The partitions of a new store; one in use keeps its own number."
+    )
+    retention: Duration = Field(
+        timedelta(hours=24), description="How long an ended hold gives the same answer again."
+    )
+    tally_key_file: AbsolutePath = _in_data_dir(
+        "tally.key", "The key that seals tallies; all sidecars of one store need the same."
+    )
+    policy_files: Paths = Field((), description="Policies to apply at start.")
+    max_in_flight: Annotated[int, Field(ge=1)] = Field(512, description="Calls worked on at the same time.")
+    max_queued: Annotated[int, Field(ge=0)] = Field(4096, description="Calls that may wait beyond those.")
+    drain_timeout: Duration = Field(
+        timedelta(seconds=30), description="How long open calls may take to finish at shutdown."
+    )
+    reflection: bool = Field(False, description="Whether to serve gRPC reflection.")
+    preload_tokenizers: bool = Field(
+        True, description="Load vocabularies at start (about 85 MB), rather than within the first call."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least to log.")
+    log_format: Literal["json", "text"] = Field("json", description="JSON lines, or text for people.")
+
+    @field_validator("store_tls_ca", "store_tls_cert", "store_tls_key")
+    @classmethod
+    def _needs_tls(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("store_url", SecretStr("")).get_secret_value()
+        if path is not None and "store_url" in info.data and not (url and parse_store_url(url).tls):
+            raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or valkeys://")
+        return path
+
+    @field_validator("store_tls_key")
+    @classmethod
+    def _needs_certificate(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("store_tls_cert", path) is None:
+            raise ValueError(f"expected {PREFIX}STORE_TLS_CERT beside it")
+        return path
+
+    def store_address(self) -> StoreAddress | None:
+        """Return the store's URL, taken apart; None for the embedded store."""
+        url = self.store_url.get_secret_value()
+        return parse_store_url(url) if url else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment. `overrides`, by field name, go before it.
+
+    Raises:
+        ConfigError: names each wrong variable and what was expected, and never a password.
+
+    """
+    misspelt = _misspelt(os.environ)
+    if misspelt:
+        raise ConfigError(*misspelt)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        # Its own text and its cause would quote what was given.
+        raise ConfigError(*_problems(error.errors())) from None
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{PREFIX}DATA_DIR: expected a directory, since there is no home ({error})"
+        ) from None
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Find variables that resemble a setting; others may be anyone's, as Kubernetes' are."""
+    names = {name.upper() for name in Settings.model_fields}
+    given = {name.upper().removeprefix(PREFIX) for name in environ if name.upper().startswith(PREFIX)}
+    found = []
+    for name in sorted(given - names):
+        meant = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+        found += [f"{PREFIX}{name}: no such setting; expected {PREFIX}{close}" for close in meant]
+    return found
+
+
+def _problems(errors: Iterable[ErrorDetails]) -> list[str]:
+    problems = []
+    for error in errors:
+        if error["type"] == "default_factory_not_called":
+            continue  # the setting that it follows from is wrong and is reported
+        name = str(error["loc"][0])
+        text = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        given = (
+            "" if name == "store_url" or not isinstance(error["input"], str) else f", not {error['input']!r}"
+        )
+        problems.append(f"{PREFIX}{name.upper()}: {text}{given}")
+    return problems
+
+
+def settings_reference() -> str:
+    """Write the reference of all settings, as Markdown."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {_kind(field)} | {_default(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "<!-- Written by `python -m tallystick.config`; a test fails where it differs. -->",
+            "",
+            "The sidecar is set up by environment variables, and refuses to start with a wrong one.",
+            "",
+            "| variable | type | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _kind(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    for mark in field.metadata:
+        if isinstance(mark, Kind):
+            return mark.text
+    if field.annotation is bool:
+        return "`true` or `false`"
+    bounds = {type(mark).__name__: getattr(mark, type(mark).__name__.lower()) for mark in field.metadata}
+    return (
+        f"number, {bounds['Ge']} to {bounds['Le']}" if "Le" in bounds else f"number, {bounds['Ge']} or more"
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["shown"])
+    value = field.default
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        return f"`{seconds // 3600}h`" if seconds % 3600 == 0 else f"`{seconds}s`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
+    return f"`{text}`" if text else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_reference())

@@ -1,0 +1,207 @@
+"""The decision: what a caller is told, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tallystick.core.hold import Hold
+from tallystick.core.money import usd_text
+from tallystick.core.plan import BudgetLine, Plan, WalletLine, counter_window, parse_counter
+from tallystick.core.policy import Unit
+from tallystick.core.reasons import Reason
+
+CONCURRENCY_RETRY_MS = 1_000
+"""When to ask again for a place in flight: nobody knows when a call ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """A budget as it stands after the decision."""
+
+    line: BudgetLine
+    spent: int
+    held: int
+
+    @property
+    def remaining(self) -> int:
+        """limit − spent − held; below zero when a true cost went over the limit."""
+        return self.line.limit - self.spent - self.held
+
+    @property
+    def threshold_percent(self) -> int:
+        """The highest alert threshold that spent + held has reached; 0 when none."""
+        reached = 0
+        for amount, percent in self.line.steps:
+            if self.spent + self.held >= amount:
+                reached = percent
+        return reached
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """A wallet's counters."""
+
+    name: str
+    group: str
+    unit: Unit
+    funds: int
+    balance: int
+    held: int
+
+    @property
+    def spent(self) -> int:
+        """All that was charged."""
+        return self.funds - self.balance
+
+    @property
+    def available(self) -> int:
+        """funds − spent − held; below zero it is debt."""
+        return self.balance - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not, what binds, and by how much."""
+
+    reason: Reason
+    message: str
+    budget: str = ""
+    wallet: str = ""
+    group: str = ""
+    shortfall: int = 0
+    unit: Unit = Unit.NANO_USD
+    retry_after_ms: int | None = None
+    """None where time alone does not mend it."""
+
+
+@dataclass(slots=True)
+class Decision:
+    """ALLOW, or DENY with a refusal."""
+
+    reservation_id: str
+    model: str
+    price_version: str
+    nano_usd: int
+    tokens: int
+    lines: Sequence[BudgetLine]
+    values: Sequence[int]
+    """Spent and held of each line before the decision."""
+    wallet: WalletLine | None = None
+    tally: bytes = b""
+    expires_ms: int = 0
+    refusal: Refusal | None = None
+    now_ms: int = 0
+    plan: Plan | None = field(default=None, repr=False)
+    """The plan it followed; None for an answer that was given before."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may go."""
+        return self.refusal is None
+
+    @property
+    def budgets(self) -> list[BudgetState]:
+        """Every budget that was weighed, as it stands now."""
+        taken = amounts(self.nano_usd, self.tokens) if self.allowed else dict.fromkeys(Unit, 0)
+        values = iter(self.values)
+        return [
+            BudgetState(line, spent, held + taken[line.unit])
+            for line, spent, held in zip(self.lines, values, values, strict=True)
+        ]
+
+
+def amounts(nano_usd: int, tokens: int) -> dict[Unit, int]:
+    """What a call takes, by unit."""
+    return {Unit.NANO_USD: nano_usd, Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.CONCURRENT: 1}
+
+
+def lines_of(hold: Hold, known: Sequence[BudgetLine]) -> list[BudgetLine]:
+    """The budgets of a hold as they were; what it does not keep is taken from `known`."""
+    steps = {line.counter: line.steps for line in known}
+    lines = []
+    for held in hold.budgets:
+        name, group, unit = parse_counter(held.counter)
+        start_ms, end_ms = counter_window(held.counter)
+        rank = Reason(held.rank)
+        lines.append(
+            BudgetLine(
+                name, group, unit, held.limit, rank, start_ms, end_ms, held.end, held.counter,
+                steps.get(held.counter, ()),
+            )
+        )  # fmt: skip
+    return lines
+
+
+def explain_refusal(
+    reason: Reason,
+    binds: int,
+    wallets: Sequence[WalletLine],
+    lines: Sequence[BudgetLine],
+    values: Sequence[int],
+    taken: dict[Unit, int],
+    now_ms: int,
+) -> Refusal:
+    """Says what binds. `values`: balance and held of each wallet, spent and held of each line."""
+    if reason is Reason.CAN_NEVER_FIT:
+        line = next(x for x in lines if x.rank and taken[x.unit] > x.limit)
+        short = taken[line.unit] - line.limit
+        text = f"{amount_text(taken[line.unit], line.unit)} is more than the whole limit of {_budget_text(line)}"
+        return Refusal(reason, text, budget=line.name, group=line.group, shortfall=short, unit=line.unit)
+    if binds:
+        line = lines[binds - 1]
+        at = 2 * (len(wallets) + binds - 1)
+        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.unit] - line.limit, now_ms)
+    if reason is Reason.INSUFFICIENT_FUNDS and wallets:
+        wallet = wallets[-1]
+        at = 2 * (len(wallets) - 1)
+        short = taken[wallet.unit] - (values[at] - values[at + 1])
+        text = f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(short, wallet.unit)}"
+        return Refusal(reason, text, wallet=wallet.name, group=wallet.group, shortfall=short, unit=wallet.unit)
+    return Refusal(reason, FIXED_MESSAGES[reason])
+
+
+def _exhausted(reason: Reason, line: BudgetLine, shortfall: int, now_ms: int) -> Refusal:
+    if reason is Reason.CONCURRENCY_LIMITED:
+        retry_after_ms: int | None = CONCURRENCY_RETRY_MS
+    else:
+        retry_after_ms = max(1, line.end_ms - now_ms) if line.end_ms else None
+    return Refusal(
+        reason,
+        f"{_budget_text(line)} lacks {amount_text(shortfall, line.unit)}",
+        budget=line.name,
+        group=line.group,
+        shortfall=shortfall,
+        unit=line.unit,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def amount_text(amount: int, unit: Unit) -> str:
+    """An amount for people: `0.25 USD`, `1200 tokens`."""
+    if unit is Unit.NANO_USD:
+        return f"{usd_text(amount)} USD"
+    return f"{amount} {UNIT_NAMES[unit]}"
+
+
+UNIT_NAMES = {
+    Unit.NANO_USD: "USD",
+    Unit.TOKENS: "tokens",
+    Unit.REQUESTS: "requests",
+    Unit.CONCURRENT: "concurrent",
+}
+
+FIXED_MESSAGES = {
+    Reason.MODEL_NOT_ALLOWED: "the policy's models do not let this model through",
+    Reason.PRICE_UNKNOWN: "this model has no price; declare one in the policy's prices, or a ceiling",
+    Reason.NO_BUDGET_MATCHED: (
+        "no wallet and no budget covers this call; apply a policy that has one, or set unmatched: allow"
+    ),
+    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject; a wallet needs every value of its per",
+}
+
+
+def _budget_text(line: BudgetLine) -> str:
+    return f"budget {_named(line.name, line.group)} of {amount_text(line.limit, line.unit)}"
+
+
+def _named(name: str, group: str) -> str:
+    return f"{name} ({group})" if group else name

@@ -1,0 +1,88 @@
+"""What a caller asks the engine, as plain values. Adapters make these."""
+
+from typing import NamedTuple
+
+from tallystick.core.outcome import Outcome
+from tallystick.core.subject import Subject
+from tallystick.core.usage import Usage
+from tallystick.providers.call import Api
+
+
+class TokenEstimate(NamedTuple):
+    """Counted tokens; `max_output` is None where the request sets no limit."""
+
+    input: int
+    max_output: int | None
+
+
+class Cost(NamedTuple):
+    """A cost that the caller knows."""
+
+    nano_usd: int
+    tokens: int
+
+
+class ProviderRequest(NamedTuple):
+    """The provider's request as it will be sent. Holds the prompt: never log it."""
+
+    api: Api
+    body: bytes
+
+
+class ReserveCall(NamedTuple):
+    """Asks for a reservation. `content`: a digest of all the caller said."""
+
+    tenant: str
+    reservation_id: str
+    """Empty: one is made."""
+    content: str
+    subject: Subject
+    model: str
+    provider: str
+    estimate: TokenEstimate | Cost | ProviderRequest
+    ttl_ms: int = 0
+    """0: as the policy says."""
+
+
+class SettleCall(NamedTuple):
+    """Ends a reservation."""
+
+    tenant: str
+    reservation_id: str
+    content: str
+    tally: bytes
+    outcome: Outcome
+    actual: Usage | Cost | None
+
+
+class ExtendCall(NamedTuple):
+    """Asks for more time, more money, or both."""
+
+    tenant: str
+    reservation_id: str
+    tally: bytes
+    extension_id: str
+    ttl_ms: int
+    more: Cost | None
+
+
+class BalanceCall(NamedTuple):
+    """Asks what a subject's next call would meet."""
+
+    tenant: str
+    subject: Subject
+    model: str
+    provider: str
+
+
+class CreditCall(NamedTuple):
+    """Adds paid funds to a wallet."""
+
+    tenant: str
+    wallet: str
+    group: dict[str, str]
+    amount: int
+    """In the wallet's unit."""
+    credit_id: str
+    """Empty: one is made."""
+    reason: str

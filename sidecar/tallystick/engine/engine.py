@@ -1,0 +1,388 @@
+"""The use-cases. Each walks straight through: ask → plan → one step in the store → answer."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+from tallystick.core.decision import (
+    BudgetState,
+    Decision,
+    WalletState,
+    amounts,
+    explain_refusal,
+    lines_of,
+)
+from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
+from tallystick.core.hold import Hold, hold_body, read_hold, seal, tally_record, unseal
+from tallystick.core.money import MAX_AMOUNT
+from tallystick.core.outcome import Mode, settle_mode
+from tallystick.core.plan import Plan, WalletLine, group_text, parse_counter, wallet_counter
+from tallystick.core.policy import Policy
+from tallystick.core.reasons import Reason
+from tallystick.core.usage import Usage
+from tallystick.engine.calls import BalanceCall, Cost, CreditCall, ExtendCall, ReserveCall, SettleCall
+from tallystick.engine.estimates import Estimate, Estimator, cost_of
+from tallystick.engine.planner import Planner, Rules
+from tallystick.observe.metrics import Metrics
+from tallystick.policyfile import load_policy
+from tallystick.store.base import (
+    Again,
+    ExtendAsk,
+    Held,
+    Refused,
+    Released,
+    ReserveAsk,
+    SettleAsk,
+    Settled,
+    Store,
+    StoredPolicy,
+)
+from tallystick.tokens import TokenCounter
+
+MOST_TRIES = 100
+"""How often one call is planned again: each time the store had more to end, or news."""
+
+
+class Balance(NamedTuple):
+    """What a subject's next call would meet."""
+
+    wallets: list[WalletState]
+    budgets: list[BudgetState]
+    policy_version: int
+    now_ms: int
+
+
+class Extension(NamedTuple):
+    """A longer hold, with its new tally."""
+
+    tally: bytes
+    expires_ms: int
+    nano_usd: int
+    tokens: int
+
+
+class Engine:
+    """Decides. It holds no authority of its own: everything is in the store."""
+
+    def __init__(self, store: Store, counter: TokenCounter, metrics: Metrics) -> None:
+        self._store = store
+        self._planner = Planner(store, metrics)
+        self._estimator = Estimator(counter)
+        self._store_seconds = metrics.store
+        self._tally_key = b""
+        self._tidying: set[asyncio.Task[None]] = set()
+
+    def seal_with(self, tally_key: bytes) -> None:
+        """Sets the key that all sidecars of the store share; before the first call."""
+        self._tally_key = tally_key
+
+    async def reserve(self, call: ReserveCall) -> Decision:
+        """Holds the estimated cost, or says why not.
+
+        Raises:
+            InvalidArgument, IdMismatch, ReservationEnded, StoreUnavailable.
+        """
+        reservation_id = call.reservation_id or f"r-{secrets.token_hex(12)}"
+        rules = await self._planner.rules(call.tenant)
+        estimate = await self._estimator.estimate(call, rules.policy)
+        subject_text = call.subject.text()
+        observe = self._store_seconds("reserve").observe
+        for _ in range(MOST_TRIES):
+            plan = self._planner.plan(rules, call.subject, estimate)
+            cost = cost_of(estimate, plan.price)
+            ask = ReserveAsk(
+                reservation_id,
+                call.content,
+                cost.nano_usd,
+                cost.tokens,
+                call.ttl_ms or plan.hold_ttl_ms,
+                plan.refuses(cost.nano_usd, cost.tokens),
+                hold_body(plan, subject_text),
+            )
+            started = time.perf_counter()
+            try:
+                reply = await self._store.reserve(plan, ask)
+            except asyncio.CancelledError:
+                if not call.reservation_id:  # nobody else knows this id
+                    self._give_back(call.tenant, reservation_id)
+                raise
+            observe(time.perf_counter() - started)
+            if type(reply) is Held:
+                return self._allow(plan, ask, reply)
+            if type(reply) is Refused:
+                return _deny(plan, ask, reply)
+            if type(reply) is not Again:
+                return self._repeat(plan, reservation_id, reply.hold)
+            rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+        raise StoreUnavailable("the store has too much to end; ask again")
+
+    def _allow(self, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
+        wallet = plan.wallets[held.payer - 1] if held.payer else None
+        record = tally_record(
+            content=ask.content,
+            reserved_ms=held.stamp.now_ms,
+            wallet=f"{wallet.counter}\t{wallet.unit}" if wallet else "\t",
+            nano_usd=ask.nano_usd,
+            tokens=ask.tokens,
+            expires_ms=held.expires_ms,
+            body=ask.body,
+        )
+        return Decision(
+            reservation_id=ask.reservation_id,
+            model=plan.model,
+            price_version=plan.price.version if plan.price else "",
+            nano_usd=ask.nano_usd,
+            tokens=ask.tokens,
+            lines=plan.budgets,
+            values=held.values[2 * len(plan.wallets) :],
+            wallet=wallet,
+            tally=seal(self._tally_key, plan.tenant, ask.reservation_id, record),
+            expires_ms=held.expires_ms,
+            now_ms=held.stamp.now_ms,
+            plan=plan,
+        )
+
+    def _repeat(self, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
+        """The answer that was given before."""
+        content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, *seen = hold.answered
+        wallet = None
+        if counter:
+            name, group, wallet_unit = parse_counter(counter)
+            wallet = WalletLine(name, group, wallet_unit, counter)
+        record = tally_record(
+            content=content,
+            reserved_ms=int(reserved_ms),
+            wallet=f"{counter}\t{unit}",
+            nano_usd=int(nano_usd),
+            tokens=int(tokens),
+            expires_ms=int(expires_ms),
+            body=hold.body,
+        )
+        lines = lines_of(hold, plan.budgets)
+        return Decision(
+            reservation_id=reservation_id,
+            model=hold.model,
+            price_version=hold.price.version if hold.price else "",
+            nano_usd=int(nano_usd),
+            tokens=int(tokens),
+            lines=lines,
+            values=[int(value) for value in seen] or [0] * (2 * len(lines)),
+            wallet=wallet,
+            tally=seal(self._tally_key, plan.tenant, reservation_id, record),
+            expires_ms=int(expires_ms),
+            now_ms=int(reserved_ms),
+        )
+
+    def _give_back(self, tenant: str, reservation_id: str) -> None:
+        """Releases a hold whose caller left before the answer, in the background."""
+
+        async def release() -> None:
+            try:
+                await self._store.release(tenant, reservation_id)
+            except StoreUnavailable:
+                return  # it expires by itself
+
+        task = asyncio.create_task(release(), name="give-back")
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+
+    async def settle(self, call: SettleCall) -> Settled:
+        """Charges what was really spent.
+
+        Raises:
+            InvalidArgument, IdMismatch, ReservationNotFound, ReservationEnded, StoreUnavailable.
+        """
+        mode, estimated = settle_mode(call.outcome, call.actual is not None)
+        tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
+        cost, usage = Cost(0, 0), ""
+        if mode is Mode.COST:
+            cost, usage = await self._actual_cost(call, tally)
+        started = time.perf_counter()
+        settled = await self._store.settle(
+            call.tenant,
+            SettleAsk(
+                call.reservation_id,
+                call.content,
+                mode,
+                cost.nano_usd,
+                cost.tokens,
+                estimated,
+                call.outcome.name,
+                usage,
+                tally,
+            ),
+        )
+        self._store_seconds("settle").observe(time.perf_counter() - started)
+        return settled
+
+    async def _actual_cost(self, call: SettleCall, tally: str) -> tuple[Cost, str]:
+        """The cost by the price of the hold, and the usage as the ledger keeps it."""
+        actual = call.actual
+        if type(actual) is Cost:
+            return actual, ""
+        assert isinstance(actual, Usage)
+        hold = read_hold(tally) if tally else await self._store.hold(call.tenant, call.reservation_id)
+        if hold is None or not hold.body:
+            raise ReservationNotFound(f"no reservation {call.reservation_id!r}, and no tally came with it")
+        if hold.price is None:
+            raise InvalidArgument("actual", "expected a cost: the reservation was made by cost, without a price")
+        cost = Cost(hold.price.charge_nano_usd(actual), actual.total)
+        if max(cost) > MAX_AMOUNT:
+            raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
+        return cost, ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
+
+    async def release(self, tenant: str, reservation_id: str) -> Released:
+        """Gives everything back: nothing was sent."""
+        started = time.perf_counter()
+        released = await self._store.release(tenant, reservation_id)
+        self._store_seconds("release").observe(time.perf_counter() - started)
+        return released
+
+    async def extend(self, call: ExtendCall) -> Extension | Decision:
+        """Gives an open hold more; a refusal is a decision."""
+        hold = await self._store.hold(call.tenant, call.reservation_id)
+        if hold is None or not hold.body:
+            raise ReservationNotFound(f"no reservation {call.reservation_id!r}")
+        if call.tally:
+            unseal(self._tally_key, call.tenant, call.reservation_id, call.tally)
+        rules = await self._planner.rules(call.tenant)
+        nano_usd, tokens = call.more or (0, 0)
+        if hold.price and hold.price.free:
+            nano_usd = 0
+        for _ in range(MOST_TRIES):
+            ask = ExtendAsk(
+                call.reservation_id,
+                call.extension_id if call.more else "",
+                rules.policy.version,
+                call.ttl_ms or rules.policy.hold_ttl_ms,
+                nano_usd,
+                tokens,
+                _limits(hold, rules.policy),
+            )
+            reply = await self._store.extend(call.tenant, ask)
+            if type(reply) is Again:
+                rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+            elif type(reply) is Refused:
+                return _deny_more(hold, ask, reply)
+            else:
+                hold.expires_ms, hold.nano_usd, hold.tokens = reply[1:]
+                tally = seal(self._tally_key, call.tenant, call.reservation_id, hold.text())
+                return Extension(tally, hold.expires_ms, hold.nano_usd, hold.tokens)
+        raise StoreUnavailable("the store has too much to end; ask again")
+
+    async def balance(self, call: BalanceCall) -> Balance:
+        """The wallets and budgets that a call of this subject would meet."""
+        rules = await self._planner.rules(call.tenant)
+        estimate = Estimate(call.model, call.provider, None, Cost(0, 0))
+        for _ in range(MOST_TRIES):
+            plan = self._planner.plan(rules, call.subject, estimate)
+            reply = await self._store.balance(plan)
+            if type(reply) is not Again:
+                break
+            rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+        else:
+            raise StoreUnavailable("the store has too much to end; ask again")
+        values = iter(reply.values)
+        wallets = [
+            WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
+        ]
+        budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
+        return Balance(wallets, budgets, plan.policy_version, reply.stamp.now_ms)
+
+    async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
+        """Adds funds; the wallet, and the credit's id."""
+        rules = await self._current(call.tenant)
+        wallet = next((w for w in rules.policy.wallets if w.name == call.wallet), None)
+        if wallet is None:
+            names = ", ".join(w.name for w in rules.policy.wallets) or "none"
+            raise InvalidArgument("wallet", f"expected a wallet of the policy ({names}), got {call.wallet!r}")
+        if set(call.group) != set(wallet.per) or not all(call.group.values()):
+            wanted = ", ".join(wallet.per) or "nothing"
+            raise InvalidArgument("group", f"expected a value for each of the wallet's per: {wanted}")
+        group = group_text(wallet.per, call.group)
+        counter = wallet_counter(call.tenant, wallet, group)
+        line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter)
+        credit_id = call.credit_id or f"c-{secrets.token_hex(12)}"
+        funds = await self._store.credit(call.tenant, line, call.amount, credit_id, call.reason)
+        return WalletState(line.name, line.group, line.unit, *funds), credit_id
+
+    async def wallets(self, tenant: str) -> list[WalletState]:
+        """Every wallet of the tenant that has counters."""
+        found = await self._store.wallets(tenant)
+        return [WalletState(*parse_counter(counter), *funds) for counter, funds in found.items()]
+
+    async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
+        """Puts a policy in force; its tenant, version, and whether anything changed."""
+        tenant = load_policy(document).tenant
+        version, changed = await self._store.apply_policy(tenant, document, expected)
+        await self._planner.load(tenant)
+        return tenant, version, changed
+
+    async def policy(self, tenant: str) -> StoredPolicy | None:
+        """The policy in force."""
+        return await self._store.policy(tenant)
+
+    async def _current(self, tenant: str) -> Rules:
+        """The rules in force now, and not as we remember them."""
+        return await self._planner.load(tenant)
+
+
+def _deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
+    taken = amounts(ask.nano_usd, ask.tokens)
+    return Decision(
+        reservation_id=ask.reservation_id,
+        model=plan.model,
+        price_version=plan.price.version if plan.price else "",
+        nano_usd=ask.nano_usd,
+        tokens=ask.tokens,
+        lines=plan.budgets,
+        values=refused.values[2 * len(plan.wallets) :],
+        refusal=explain_refusal(
+            refused.reason,
+            refused.binds,
+            plan.wallets,
+            plan.budgets,
+            refused.values,
+            taken,
+            refused.stamp.now_ms,
+        ),
+        now_ms=refused.stamp.now_ms,
+        plan=plan,
+    )
+
+
+def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
+    """The limits in force for a hold's budgets; those that the policy dropped refuse no more."""
+    now = {budget.name: budget.limit for budget in policy.budgets}
+    limits = []
+    for line in hold.budgets:
+        name = parse_counter(line.counter)[0]
+        limits.append((now[name], Reason(line.rank)) if name in now else (line.limit, Reason.NONE))
+    return tuple(limits)
+
+
+def _deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
+    lines = [replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)]
+    wallets = []
+    if hold.wallet:
+        counter, _ = hold.wallet
+        wallets = [WalletLine(*parse_counter(counter), counter)]
+    first = 2 * len(lines)
+    values = refused.values[first:] + refused.values[:first]
+    taken = amounts(ask.nano_usd, ask.tokens)
+    refusal = explain_refusal(
+        refused.reason, refused.binds, wallets, lines, values, taken, refused.stamp.now_ms
+    )
+    return Decision(
+        ask.reservation_id,
+        hold.model,
+        "",
+        hold.nano_usd,
+        hold.tokens,
+        lines,
+        refused.values[:first],
+        refusal=refusal,
+        now_ms=refused.stamp.now_ms,
+    )

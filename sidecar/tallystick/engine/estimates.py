@@ -1,0 +1,95 @@
+"""From a caller's estimate to tokens by class: what may be used."""
+
+import asyncio
+from typing import NamedTuple
+
+from tallystick.core.errors import InvalidArgument
+from tallystick.core.money import MAX_AMOUNT
+from tallystick.core.policy import Policy
+from tallystick.core.price import Price
+from tallystick.core.usage import Usage
+from tallystick.engine.calls import Cost, ProviderRequest, ReserveCall, TokenEstimate
+from tallystick.providers.call import CacheWrite, ProviderCall
+from tallystick.providers.requests import parse_request
+from tallystick.tokens import TokenCounter
+
+LONG_BODY_BYTES = 32_768
+"""A longer body is read in a thread, so that it holds nobody up; so is the first, which loads
+vocabularies."""
+
+
+class Estimate(NamedTuple):
+    """What a call may use, and what of it its price depends on."""
+
+    model: str
+    provider: str
+    usage: Usage | None
+    """None where the caller gave the cost."""
+    cost: Cost | None = None
+    tier: str = ""
+    media: bool = False
+
+
+class Estimator:
+    """Reads and counts what callers send."""
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
+
+    async def estimate(self, call: ReserveCall, policy: Policy) -> Estimate:
+        """What the call may use.
+
+        Raises:
+            InvalidArgument: the provider's request is malformed, or names another model.
+        """
+        asked = call.estimate
+        if type(asked) is TokenEstimate:
+            output = policy.max_output_tokens if asked.max_output is None else asked.max_output
+            return Estimate(call.model, call.provider, Usage(input=asked.input, output=output))
+        if type(asked) is Cost:
+            return Estimate(call.model, call.provider, None, asked)
+        assert isinstance(asked, ProviderRequest)
+        if len(asked.body) > LONG_BODY_BYTES or self._counter.is_long(()):
+            return await asyncio.to_thread(self._read, call, asked, policy)
+        return self._read(call, asked, policy)
+
+    def _read(self, call: ReserveCall, asked: ProviderRequest, policy: Policy) -> Estimate:
+        request = parse_request(asked.api, asked.body)
+        if call.model and request.model != call.model:
+            raise InvalidArgument("model", "expected the model that request.body names, or none")
+        provider = call.provider or request.provider
+        tokens = self._counter.count(request.model, provider, request.texts)
+        tokens += request.extra_tokens + request.input_token_ids_count
+        return Estimate(
+            request.model,
+            call.provider,
+            _by_class(request, tokens, policy.max_output_tokens),
+            tier=request.tier,
+            media=request.media,
+        )
+
+
+def _by_class(request: ProviderCall, tokens: int, default_output: int) -> Usage:
+    """The input in the dearest class that it may turn into."""
+    output = request.max_output if request.max_output is not None else default_output * request.choices
+    if request.cache_write is CacheWrite.LONG:
+        return Usage(cache_write_1h=tokens, output=output)
+    if request.cache_write is CacheWrite.SHORT:
+        return Usage(cache_write_5m=tokens, output=output)
+    return Usage(input=tokens, output=output)
+
+
+def cost_of(estimate: Estimate, price: Price | None) -> Cost:
+    """What is held for it; nothing for a model without a price, which is refused.
+
+    Raises:
+        InvalidArgument: it is more than an amount can be.
+    """
+    if estimate.cost is not None:
+        free = price is not None and price.free
+        return Cost(0, estimate.cost.tokens) if free else estimate.cost
+    assert estimate.usage is not None
+    cost = Cost(price.hold_nano_usd(estimate.usage) if price else 0, estimate.usage.total)
+    if max(cost) > MAX_AMOUNT:
+        raise InvalidArgument("estimate", "expected at most 2^63 - 1 nano-dollars and tokens")
+    return cost

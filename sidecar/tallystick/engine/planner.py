@@ -1,0 +1,113 @@
+"""Policies and plans, remembered while they hold."""
+
+import time
+from collections.abc import Callable
+from operator import attrgetter
+
+from tallystick.core.plan import Plan, make_plan
+from tallystick.core.policy import Policy
+from tallystick.core.subject import CALL_DIMENSIONS, DIMENSIONS, Subject
+from tallystick.engine.estimates import Estimate
+from tallystick.observe.metrics import Metrics
+from tallystick.policyfile import load_policy
+from tallystick.pricing import PriceBook
+from tallystick.store.base import Store
+
+MOST_TENANTS = 10_000
+MOST_PLANS = 20_000
+PRICES_HOLD_MS = 900_000
+"""Prices are looked up again on every quarter of an hour."""
+
+Values = Callable[[Subject], object]
+
+
+class Clock:
+    """The store's clock, as far as we know it: ours, put right whenever the store objects."""
+
+    def __init__(self) -> None:
+        self._ahead_ms = 0
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000 + self._ahead_ms
+
+    def put_right(self, store_now_ms: int) -> None:
+        """Takes over the store's time."""
+        self._ahead_ms += store_now_ms - self.now_ms()
+
+
+class Rules:
+    """One tenant's policy with all that follows from it."""
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        self.policy = policy
+        self.prices = PriceBook(policy.prices, clock.now_ms)
+        self.plans: dict[object, Plan] = {}
+        self.values = _values_of(policy)
+
+
+def _values_of(policy: Policy) -> Values:
+    """What of a subject this policy looks at: subjects alike in it have one plan."""
+    names = [name for name in policy.dimensions if name not in CALL_DIMENSIONS]
+    if all(name in DIMENSIONS for name in names) and names:
+        return attrgetter(*names)
+    return lambda subject: tuple(subject.value(name) for name in names)
+
+
+class Planner:
+    """Finds the plan of a call."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._rules: dict[str, Rules] = {}
+        self._count = 0
+        self.clock = Clock()
+
+    async def rules(self, tenant: str) -> Rules:
+        """The policy in force, as far as we know; a stale one makes the store object."""
+        return self._rules.get(tenant) or await self.load(tenant)
+
+    async def load(self, tenant: str) -> Rules:
+        """Reads the policy in force from the store. A tenant without one gets an empty one."""
+        stored = await self._store.policy(tenant)
+        policy = load_policy(stored.document, stored.version) if stored else Policy(tenant)
+        if len(self._rules) >= MOST_TENANTS:
+            self._rules.clear()
+            self._count = 0
+        rules = self._rules[tenant] = Rules(policy, self.clock)
+        return rules
+
+    async def again(self, tenant: str, now_ms: int, version: int) -> Rules:
+        """Takes over what the store said: its time, and the version in force."""
+        self.clock.put_right(now_ms)
+        rules = await self.rules(tenant)
+        return rules if rules.policy.version == version else await self.load(tenant)
+
+    def plan(self, rules: Rules, subject: Subject, estimate: Estimate) -> Plan:
+        """The plan of a call, made anew where none is remembered that still holds."""
+        model, provider, usage, _, tier, media = estimate
+        priced = usage is None
+        key = (rules.values(subject), model, provider, priced, tier, media)
+        now_ms = self.clock.now_ms()
+        plan = rules.plans.get(key)
+        if plan is not None and plan.valid_from_ms <= now_ms < plan.valid_until_ms:
+            self._metrics.plan_hits.inc()
+            return plan
+        self._metrics.plan_misses.inc()
+        price = rules.prices.resolve(model, provider, tier=tier, media=media) if model else None
+        plan = make_plan(rules.policy, subject, model, provider, price, priced=priced, now_ms=now_ms)
+        if price:
+            until_ms = now_ms - now_ms % PRICES_HOLD_MS + PRICES_HOLD_MS
+            plan.valid_until_ms = min(plan.valid_until_ms, until_ms)
+        self._remember(rules, key, plan)
+        return plan
+
+    def _remember(self, rules: Rules, key: object, plan: Plan) -> None:
+        if self._count >= MOST_PLANS:
+            for each in self._rules.values():
+                each.plans.clear()
+            self._count = 0
+        if key not in rules.plans:
+            self._count += 1
+        rules.plans[key] = plan

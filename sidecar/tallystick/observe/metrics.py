@@ -1,0 +1,176 @@
+"""All instruments, in one place.
+
+The counters and histograms of the hot path are our own: prometheus_client's
+cost 0.3 µs an increment and 0.6 to 0.9 µs an observation, with locks that one
+event loop has no use for; these cost a tenth and a sixth of that. They are
+exported through prometheus_client all the same. They belong to one thread.
+
+Labels are bounded: never a tenant, user, key or model; and an instrument that
+has grown to `_MOST_CHILDREN` label sets counts what comes after as `other`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_MOST_CHILDREN = 200
+_SECONDS = (
+    *(50e-6, 100e-6, 200e-6, 500e-6),
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
+    *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+)
+"""The upper bounds of both histograms, in seconds: 50 µs to 5 s."""
+
+
+class Counter:
+    """A number that only grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Add `amount`."""
+        self.value += amount
+
+
+class Histogram:
+    """How many observations fell into each bucket of `_SECONDS`."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_SECONDS) + 1)
+        self.total_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation of `seconds`."""
+        self.counts[bisect_left(_SECONDS, seconds)] += 1
+        self.total_s += seconds
+
+    def buckets(self) -> Sequence[tuple[str, float]]:
+        """Return the cumulative counts by upper bound, as Prometheus has them."""
+        running = 0
+        cumulative: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, _SECONDS), "+Inf"), self.counts, strict=True):
+            running += count
+            cumulative.append((bound, running))
+        return cumulative
+
+
+_Instrument = TypeVar("_Instrument", Counter, Histogram)
+
+
+class _Children(Generic[_Instrument]):
+    """One instrument for each set of label values, made once and kept."""
+
+    def __init__(self, make: type[_Instrument], name: str, text: str, labels: Sequence[str]) -> None:
+        self.name, self.text, self.labels = name, text, labels
+        self._make: type[_Instrument] = make
+        self._children: dict[tuple[str, ...], _Instrument] = {}
+
+    def of(self, *values: str) -> _Instrument:
+        child = self._children.get(values)
+        return child if child is not None else self._new(values)
+
+    def _new(self, values: tuple[str, ...]) -> _Instrument:
+        if len(self._children) >= _MOST_CHILDREN:
+            values = ("other",) * len(self.labels)
+        return self._children.setdefault(values, self._make())
+
+    def items(self) -> list[tuple[tuple[str, ...], _Instrument]]:
+        return list(self._children.items())
+
+
+class _Export(Collector):
+    """Shows our own instruments to prometheus_client."""
+
+    def __init__(
+        self, counters: Sequence[_Children[Counter]], histograms: Sequence[_Children[Histogram]]
+    ) -> None:
+        self._counters = counters
+        self._histograms = histograms
+
+    def collect(self) -> Iterator[Metric]:
+        for counters in self._counters:
+            counter = CounterMetricFamily(counters.name, counters.text, labels=counters.labels)
+            for values, one in counters.items():
+                counter.add_metric(values, one.value)
+            yield counter
+        for histograms in self._histograms:
+            histogram = HistogramMetricFamily(histograms.name, histograms.text, labels=histograms.labels)
+            for values, each in histograms.items():
+                histogram.add_metric(values, each.buckets(), each.total_s)
+            yield histogram
+
+
+class Metrics:
+    """Every instrument of one sidecar, on a registry of its own. `version` is the sidecar's."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self._decisions = _Children(
+            Counter, "tallystick_decisions", "Decisions by result and reason.", ("result", "reason")
+        )
+        self._settles = _Children(
+            Counter,
+            "tallystick_settles",
+            "Settles by outcome, estimated or reported.",
+            ("outcome", "estimated"),
+        )
+        self._rpc = _Children(
+            Histogram,
+            "tallystick_rpc_seconds",
+            "Seconds from a call's arrival to its answer.",
+            ("method", "code"),
+        )
+        self._store = _Children(
+            Histogram, "tallystick_store_seconds", "Seconds an operation of the store took.", ("operation",)
+        )
+        plain = {
+            "shed": "Calls turned away because too many were waiting.",
+            "store_reconnects": "Connections to the store made anew.",
+            "plan_hits": "Plans found in the cache.",
+            "plan_misses": "Plans that had to be made.",
+        }
+        counters = {name: _Children(Counter, f"tallystick_{name}", text, ()) for name, text in plain.items()}
+        self.shed = counters["shed"].of()
+        self.store_reconnects = counters["store_reconnects"].of()
+        self.plan_hits = counters["plan_hits"].of()
+        self.plan_misses = counters["plan_misses"].of()
+        self.registry.register(
+            _Export([self._decisions, self._settles, *counters.values()], [self._rpc, self._store])
+        )
+        self._add_gauges(version)
+
+    def _add_gauges(self, version: str) -> None:
+        """Declare what is read when scraped: give each `set`, or `set_function` where a call would `inc`."""
+        self.holds_open = Gauge("tallystick_holds_open", "Holds that have not ended.", registry=self.registry)
+        self.store_up = Gauge(
+            "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
+        )
+        self.in_flight = Gauge("tallystick_in_flight", "Calls being worked on.", registry=self.registry)
+        self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
+        Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
+        ProcessCollector(registry=self.registry)
+
+    def decision(self, result: str, reason: str) -> Counter:
+        """Return the counter of decisions with this result and reason; `reason` is empty for an ALLOW."""
+        return self._decisions.of(result, reason)
+
+    def settle(self, outcome: str, *, estimated: bool) -> Counter:
+        """Return the counter of settles with this outcome; `estimated` if nobody reported the usage."""
+        return self._settles.of(outcome, "true" if estimated else "false")
+
+    def rpc(self, method: str, code: str = "OK") -> Histogram:
+        """Return the histogram of a method's answers with a gRPC code, in seconds."""
+        return self._rpc.of(method, code)
+
+    def store(self, operation: str) -> Histogram:
+        """Return the histogram of an operation of the store, in seconds."""
+        return self._store.of(operation)

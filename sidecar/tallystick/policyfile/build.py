@@ -1,0 +1,97 @@
+"""Makes the policy from a document that is known to be right."""
+
+from typing import get_args
+
+from tallystick.core.policy import (
+    Budget,
+    Match,
+    ModelRules,
+    OnExhausted,
+    OnExpiry,
+    Policy,
+    PriceRules,
+    Unmatched,
+    WalletTemplate,
+    used_dimensions,
+)
+from tallystick.core.price import Price, Rate, free_price
+from tallystick.core.windows import CALENDAR, Span, Window
+from tallystick.policyfile import document as doc
+from tallystick.policyfile.values import UNITS, WindowText
+
+SESSION = "session"
+_DAYS: tuple[str, ...] = get_args(doc.Day)
+
+
+def build_policy(document: doc.Document, version: int) -> Policy:
+    """Make the policy that a document declares."""
+    order = document.cascade if document.cascade is not None else list(document.wallets)
+    wallets = tuple(_wallet(name, document.wallets[name]) for name in order)
+    budgets = tuple(_budget(name, budget, document) for name, budget in document.budgets.items())
+    return Policy(
+        tenant=document.tenant,
+        version=version,
+        wallets=wallets,
+        budgets=budgets,
+        models=ModelRules(tuple(document.models.allow), tuple(document.models.deny)),
+        prices=_prices(document.prices, f"policy {version}"),
+        unmatched=Unmatched(document.unmatched),
+        hold_ttl_ms=document.holds.ttl,
+        on_expiry=OnExpiry[document.holds.on_expiry.upper()],
+        max_output_tokens=document.estimate.max_output,
+        dimensions=used_dimensions(wallets, budgets),
+    )
+
+
+def _wallet(name: str, wallet: doc.Wallet) -> WalletTemplate:
+    return WalletTemplate(name, tuple(wallet.per), UNITS[wallet.unit])
+
+
+def _budget(name: str, budget: doc.Budget, document: doc.Document) -> Budget:
+    window = _window(budget, document)
+    per = tuple(budget.per)
+    if window.span is Span.SESSION and SESSION not in per:
+        per += (SESSION,)
+    return Budget(
+        name=name,
+        limit=budget.limit.value,
+        unit=budget.limit.unit,
+        window=window,
+        match=Match(tuple((dimension, tuple(patterns)) for dimension, patterns in budget.match.items())),
+        per=per,
+        on_exhausted=OnExhausted(budget.on_exhausted),
+        alerts=tuple(sorted(budget.alerts)),
+    )
+
+
+def _window(budget: doc.Budget, document: doc.Document) -> Window:
+    """Make the window; what has no effect on it keeps its default, so that equal windows are equal."""
+    text = budget.window or WindowText(Span.TOTAL)  # calls in flight: no bounds either
+    zone = (budget.timezone or document.timezone) if text.span in CALENDAR else "UTC"
+    first_day = (budget.week_start or document.week_start) if text.span is Span.WEEK else _DAYS[0]
+    return Window(text.span, text.length_ms, zone, _DAYS.index(first_day))
+
+
+def _prices(prices: doc.Prices, version: str) -> PriceRules:
+    models = sorted(prices.models.items(), key=lambda item: _vagueness(item[0]))
+    ceiling = prices.unknown_model
+    return PriceRules(
+        tuple((pattern, _price(price, version)) for pattern, price in models),
+        None if ceiling == "deny" else _price(ceiling, version),
+    )
+
+
+def _vagueness(pattern: str) -> tuple[bool, int, str]:
+    """Sort key: exact names, then patterns, the longest first; equally long ones by their text."""
+    return "*" in pattern or "?" in pattern, -len(pattern), pattern
+
+
+def _price(price: doc.Free | doc.Rates, version: str) -> Price:
+    if isinstance(price, doc.Free):
+        return free_price(version)
+    cache_read = price.input if price.cached_input is None else price.cached_input
+    write_5m = price.input if price.cache_write is None else price.cache_write
+    write_1h = write_5m if price.cache_write_1h is None else price.cache_write_1h
+    return Price(
+        version, Rate(price.input), Rate(cache_read), Rate(write_5m), Rate(write_1h), Rate(price.output)
+    )

@@ -1,0 +1,5 @@
+"""What a model costs: the policy's prices over the bundled catalogue. Never asks the network."""
+
+from tallystick.pricing.book import PriceBook
+
+__all__ = ["PriceBook"]

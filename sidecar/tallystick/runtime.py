@@ -1,0 +1,216 @@
+"""The composition root: makes every part, and starts and ends them in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import ssl
+from collections.abc import Callable, Coroutine, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from tallystick.background.sweeper import sweep_for_ever
+from tallystick.config import Settings
+from tallystick.core.errors import StoreUnusable
+from tallystick.engine import Engine
+from tallystick.observe.http import READY, HttpEndpoint
+from tallystick.observe.logs import debug_enabled
+from tallystick.observe.metrics import Metrics
+from tallystick.services.admin import AdminService
+from tallystick.services.admission import Admission
+from tallystick.services.budget import BudgetService
+from tallystick.services.servers import Servers
+from tallystick.store.address import StoreAddress
+from tallystick.store.embedded import EmbeddedValkey
+from tallystick.store.valkey import ValkeyStore
+from tallystick.tokens import TokenCounter
+from tallystick.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
+from tallystick.v1.budget_pb2_grpc import add_BudgetServiceServicer_to_server
+
+ADMIN_CALLS = 64
+KEY_BYTES = 32
+
+log = logging.getLogger("tallystick.runtime")
+
+
+class Sidecar:
+    """One sidecar: `async with Sidecar(settings)` serves until the block ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics(version("tallystick"))
+        self._address = settings.store_address()
+        self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
+        self._servers = Servers(settings.transport, settings.reflection)
+        self._http: HttpEndpoint | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._states = {"store": "starting", "policies": "starting"}
+        self._ending = contextlib.AsyncExitStack()
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """The TCP ports of gRPC and HTTP; 0 where there is none."""
+        return (self._servers.ports or [0])[0], self._http.port if self._http else 0
+
+    async def __aenter__(self) -> "Sidecar":
+        async with contextlib.AsyncExitStack() as ending:
+            await self._start(ending)
+            self._ending = ending.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._ending.aclose()
+
+    async def _start(self, ending: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if settings.http_listen:
+            self._http = HttpEndpoint(settings.http_listen, self.metrics, self._readiness)
+            await self._http.start()
+            ending.push_async_callback(self._http.stop)
+        if self._embedded:
+            await self._embedded.start()
+            ending.push_async_callback(self._embedded.stop)
+            self._run(ending, self._embedded.watch(self._embedded_changed))
+        self._store = store = self._make_store()
+        ending.push_async_callback(store.close)
+        counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
+        self._engine = Engine(store, counter, self.metrics)
+        await self._servers.set_serving(False)
+        ending.push_async_callback(self._servers.stop, settings.drain_timeout.total_seconds())
+        await self._listen()
+        self._run(ending, self._open())
+
+    def _make_store(self) -> ValkeyStore:
+        settings = self.settings
+        address = self._address
+        if self._embedded:
+            address = StoreAddress(path=str(self._embedded.socket_path))
+        assert address is not None
+        return ValkeyStore(
+            address,
+            partitions=settings.partitions,
+            retention_ms=int(settings.retention.total_seconds() * 1000),
+            timeout_s=settings.store_timeout_ms / 1000,
+            tls=_tls(settings) if address.tls else None,
+            on_change=self._store_changed,
+        )
+
+    async def _listen(self) -> None:
+        settings, metrics = self.settings, self.metrics
+        admission = Admission(settings.max_in_flight, settings.max_queued, metrics)
+        metrics.in_flight.set_function(lambda: admission.at_work)
+        budget = BudgetService(self._engine, admission, metrics, debug_enabled())
+        admin = AdminService(self._engine, Admission(ADMIN_CALLS, ADMIN_CALLS, metrics), metrics)
+        servers = self._servers
+        if settings.listen:
+            await servers.listen_tcp(settings.listen, lambda s: add_BudgetServiceServicer_to_server(budget, s))
+        if settings.socket:
+            await servers.listen_unix(
+                settings.socket, lambda s: add_BudgetServiceServicer_to_server(budget, s)
+            )
+        if settings.admin_socket:
+            await servers.listen_unix(
+                settings.admin_socket, lambda s: add_AdminServiceServicer_to_server(admin, s), admin=True
+            )
+
+    async def _open(self) -> None:
+        """Waits for the store, and then serves."""
+        store, settings = self._store, self.settings
+        if not self._embedded:
+            log.info("waiting for the store at %s", self._address)
+        await store.open()
+        self._engine.seal_with(await self._tally_key())
+        for path in settings.policy_files:
+            tenant, number, _ = await self._engine.apply_policy(path.read_text(), None)
+            log.info("policy %s of tenant %s is in force, version %d", path, tenant, number)
+        self._states["policies"] = READY
+        await self._show()
+        grpc_port, http_port = self.ports
+        log.info("serving: gRPC on port %d and %s, HTTP on port %d", grpc_port, settings.socket, http_port)
+        await sweep_for_ever(store, self.metrics)
+
+    async def _tally_key(self) -> bytes:
+        """The key in the file, which must be the one that the store's sidecars share."""
+        path = self.settings.tally_key_file
+        own = path.read_bytes() if path.exists() else None
+        shared = await self._store.shared_key(own or secrets.token_hex(KEY_BYTES).encode())
+        if own is None:
+            _write_private(path, shared)
+        elif own != shared:
+            raise StoreUnusable(f"the key in {path} is not the one that this store's sidecars share")
+        return shared
+
+    def _readiness(self) -> Mapping[str, str]:
+        return self._states
+
+    def _store_changed(self, up: bool) -> None:
+        self._states["store"] = READY if up else "away"
+        self.metrics.store_up.set(up)
+        if not up:
+            self.metrics.store_reconnects.inc()
+            log.warning("the store is away")
+        elif self._states["policies"] == READY:
+            log.info("the store is back")
+        self._soon(self._show())
+
+    def _embedded_changed(self, up: bool) -> None:
+        log.info("the embedded store %s", "answers again" if up else "is gone")
+
+    async def _show(self) -> None:
+        await self._servers.set_serving(all(state == READY for state in self._states.values()))
+
+    def _soon(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    def _run(self, ending: contextlib.AsyncExitStack, work: Coroutine[object, object, None]) -> None:
+        """Runs beside the calls; if it fails, the sidecar ends."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        ending.push_async_callback(end)
+
+    async def failed(self) -> None:
+        """Returns never; raises what ended a part that should run for ever."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.store_tls_ca)
+    if settings.store_tls_cert:
+        context.load_cert_chain(settings.store_tls_cert, settings.store_tls_key)
+    return context
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+async def serve(settings: Settings, started: Callable[[Sidecar], None] = lambda sidecar: None) -> None:
+    """Serves until SIGTERM or SIGINT, then drains and ends."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Sidecar(settings) as sidecar:
+        started(sidecar)
+        stopping = asyncio.create_task(stop.wait())
+        failing = asyncio.create_task(sidecar.failed())
+        done, _ = await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, failing):
+            task.cancel()
+        if failing in done:
+            failing.result()
+        log.info("draining")
+    log.info("stopped")

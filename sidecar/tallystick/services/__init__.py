@@ -1,0 +1,1 @@
+"""gRPC adapters: they translate, and never decide."""

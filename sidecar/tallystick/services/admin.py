@@ -1,0 +1,47 @@
+"""`tallystick.v1.AdminService`: the control plane."""
+
+from tallystick.core.errors import InvalidArgument
+from tallystick.engine import Engine
+from tallystick.observe.metrics import Metrics
+from tallystick.services.admission import Admission
+from tallystick.services.boundary import answered
+from tallystick.services.reading import read_credit, read_tenant
+from tallystick.services.writing import write_wallet
+from tallystick.v1 import admin_pb2 as pb
+from tallystick.v1 import admin_pb2_grpc
+
+
+class AdminService(admin_pb2_grpc.AdminServiceServicer):
+    """Translates between the API and the engine."""
+
+    def __init__(self, engine: Engine, admission: Admission, metrics: Metrics) -> None:
+        self._engine = engine
+        self.admission = admission
+        self.metrics = metrics
+
+    @answered
+    async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:
+        """See the proto."""
+        expected = request.expected_version if request.HasField("expected_version") else None
+        tenant, version, changed = await self._engine.apply_policy(request.document, expected)
+        return pb.ApplyPolicyResponse(tenant=tenant, version=version, changed=changed)
+
+    @answered
+    async def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
+        """See the proto."""
+        stored = await self._engine.policy(read_tenant(request.tenant))
+        if stored is None:
+            raise InvalidArgument("tenant", f"expected a tenant with a policy; {request.tenant} has none")
+        return pb.GetPolicyResponse(document=stored.document, version=stored.version)
+
+    @answered
+    async def CreditWallet(self, request: pb.CreditWalletRequest) -> pb.CreditWalletResponse:
+        """See the proto."""
+        wallet, credit_id = await self._engine.credit(read_credit(request))
+        return pb.CreditWalletResponse(wallet=write_wallet(wallet), credit_id=credit_id)
+
+    @answered
+    async def ListWallets(self, request: pb.ListWalletsRequest) -> pb.ListWalletsResponse:
+        """See the proto."""
+        wallets = await self._engine.wallets(read_tenant(request.tenant))
+        return pb.ListWalletsResponse(wallets=[write_wallet(wallet) for wallet in wallets])

@@ -1,0 +1,90 @@
+"""The boundary of every method: admission, metrics, and errors to status codes.
+
+Nothing but what the table names gets out: an unexpected exception is logged
+here and answered with INTERNAL, without its text.
+"""
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import grpc
+import structlog
+
+from tallystick.core import errors
+from tallystick.observe.metrics import Metrics
+from tallystick.services.admission import Admission
+
+CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
+    (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.IdMismatch, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.ReservationEnded, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.ReservationNotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.PolicyConflict, grpc.StatusCode.ABORTED),
+    (errors.Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.StoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+)
+"""Which error becomes which code: the first that fits."""
+
+INTERNAL_MESSAGE = "internal error; the sidecar's log has it"
+
+log = structlog.get_logger("tallystick.services")
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Guarded(Protocol):
+    """A servicer that the boundary can stand around."""
+
+    admission: Admission
+    metrics: Metrics
+
+
+def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
+    """The code and text that a caller may see. An unexpected error is logged."""
+    for kind, code in CODES:
+        if isinstance(error, kind):
+            return code, str(error)
+    log.error("unexpected error", exc_info=error)
+    return grpc.StatusCode.INTERNAL, INTERNAL_MESSAGE
+
+
+def answered(
+    method: Callable[[Any, Request], Awaitable[Response]],
+) -> Callable[[Any, Request, "grpc.aio.ServicerContext[Request, Response]"], Awaitable[Response]]:
+    """Stands around a method of a servicer, which itself sees no context."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    async def handler(
+        self: Guarded, request: Request, context: "grpc.aio.ServicerContext[Request, Response]"
+    ) -> Response:
+        started = time.perf_counter()
+        admission, code = self.admission, "OK"
+        try:
+            if admission.full:
+                await admission.wait(context.time_remaining())
+            else:
+                admission.enter()
+        except errors.Overloaded as error:
+            status, text = status_of(error)
+            await context.abort(status, text)
+        try:
+            return await method(self, request)
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary
+            status, text = status_of(error)
+            code = status.name
+            await context.abort(status, text)
+        finally:
+            took_s = time.perf_counter() - started
+            admission.leave(took_s)
+            self.metrics.rpc(name, code).observe(took_s)
+        raise AssertionError("abort raises")
+
+    return handler

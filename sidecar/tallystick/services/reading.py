@@ -1,0 +1,224 @@
+"""From requests to calls: checks every field, and names the one that is wrong."""
+
+import re
+from functools import lru_cache
+from hashlib import blake2b
+from operator import attrgetter
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from tallystick.core.errors import InvalidArgument
+from tallystick.core.hold import MAX_TALLY_BYTES
+from tallystick.core.money import MAX_AMOUNT
+from tallystick.core.outcome import Outcome
+from tallystick.core.subject import DIMENSIONS, MAX_VALUE_BYTES, Subject, check_subject, check_text
+from tallystick.core.usage import Usage
+from tallystick.engine.calls import (
+    BalanceCall,
+    Cost,
+    CreditCall,
+    ExtendCall,
+    ProviderRequest,
+    ReserveCall,
+    SettleCall,
+    TokenEstimate,
+)
+from tallystick.providers.call import Api
+from tallystick.providers.usage import parse_usage
+from tallystick.v1 import admin_pb2, budget_pb2
+
+TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
+MAX_ID_BYTES = 128
+MIN_TTL_MS, MAX_TTL_MS = 1_000, 86_400_000
+MAX_BATCH = 1_000
+
+APIS = {
+    budget_pb2.ProviderRequest.API_OPENAI_CHAT: Api.OPENAI_CHAT,
+    budget_pb2.ProviderRequest.API_OPENAI_RESPONSES: Api.OPENAI_RESPONSES,
+    budget_pb2.ProviderRequest.API_OPENAI_EMBEDDINGS: Api.OPENAI_EMBEDDINGS,
+    budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
+}
+
+_dimensions = attrgetter(*DIMENSIONS)
+_usage = attrgetter(*Usage._fields)
+
+
+def read_reserve(request: budget_pb2.ReserveRequest) -> ReserveCall:
+    """Checks and translates. Raises InvalidArgument."""
+    tenant, reservation_id = read_tenant(request.tenant), request.reservation_id
+    if reservation_id:
+        check_text("reservation_id", reservation_id, MAX_ID_BYTES)
+    model = request.model
+    _check_name("model", model)
+    _check_name("provider", request.provider)
+    estimate: TokenEstimate | Cost | ProviderRequest
+    given = request.WhichOneof("estimate")
+    if given == "tokens":
+        tokens = request.tokens
+        if tokens.input < 0 or tokens.max_output < 0:
+            raise InvalidArgument("tokens", "expected input and max_output of at least 0")
+        estimate = TokenEstimate(tokens.input, tokens.max_output or None)
+    elif given == "cost":
+        estimate = _read_cost("cost", request.cost)
+    elif given == "request":
+        estimate = _read_provider_request(request.request)
+    else:
+        raise InvalidArgument("estimate", "expected one of tokens, cost and request")
+    if given == "tokens" and not model:
+        raise InvalidArgument("model", "expected the model that the tokens are priced for")
+    ttl_ms = read_ttl(request.ttl) if request.HasField("ttl") else 0
+    subject = read_subject(request.subject)
+    content = digest(request)
+    return ReserveCall(tenant, reservation_id, content, subject, model, request.provider, estimate, ttl_ms)
+
+
+def digest(request: Message) -> str:
+    """What tells a retry from another request with the same id."""
+    return blake2b(request.SerializeToString(deterministic=True), digest_size=12).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def read_tenant(tenant: str) -> str:
+    """Checks a tenant's name. Raises InvalidArgument."""
+    if not TENANT.fullmatch(tenant):
+        raise InvalidArgument("tenant", "expected 1 to 64 of [a-z0-9_.-]")
+    return tenant
+
+
+@lru_cache(maxsize=4096)
+def _check_name(field: str, value: str) -> None:
+    if value:
+        check_text(field, value)
+
+
+def read_subject(message: budget_pb2.Subject) -> Subject:
+    """Checks and translates. Raises InvalidArgument."""
+    values = _dimensions(message)
+    labels = tuple(sorted(message.labels.items())) if message.labels else ()
+    subject = Subject(*values, labels)
+    together = "".join(values)
+    # One look at all of them; only what stands out is looked at one by one.
+    if labels or len(together) > MAX_VALUE_BYTES or not (together.isascii() and together.isprintable()):
+        check_subject(subject)
+    return subject
+
+
+def _read_cost(field: str, cost: budget_pb2.Cost) -> Cost:
+    nano_usd, tokens = cost.nano_usd, cost.tokens
+    if nano_usd < 0:
+        raise InvalidArgument(f"{field}.nano_usd", "expected at least 0")
+    if tokens < 0:
+        raise InvalidArgument(f"{field}.tokens", "expected at least 0")
+    return Cost(nano_usd, tokens)
+
+
+def _read_provider_request(request: budget_pb2.ProviderRequest) -> ProviderRequest:
+    api = APIS.get(request.api)
+    if api is None:
+        raise InvalidArgument("request.api", "expected one of " + ", ".join(a.name for a in Api))
+    return ProviderRequest(api, request.body)
+
+
+def read_ttl(ttl: Duration) -> int:
+    """Milliseconds. Raises InvalidArgument."""
+    ttl_ms = ttl.seconds * 1_000 + ttl.nanos // 1_000_000
+    if not MIN_TTL_MS <= ttl_ms <= MAX_TTL_MS:
+        raise InvalidArgument("ttl", "expected 1 s to 24 h")
+    return ttl_ms
+
+
+def _read_reservation(request: Message) -> tuple[str, str]:
+    """Tenant and id of a request about a reservation."""
+    tenant, reservation_id = request.tenant, request.reservation_id  # type: ignore[attr-defined]
+    read_tenant(tenant)
+    if not reservation_id:
+        raise InvalidArgument("reservation_id", "expected the id that came with the ALLOW")
+    check_text("reservation_id", reservation_id, MAX_ID_BYTES)
+    return tenant, reservation_id
+
+
+def _read_tally(tally: bytes) -> bytes:
+    if len(tally) > MAX_TALLY_BYTES:
+        raise InvalidArgument("tally", f"expected at most {MAX_TALLY_BYTES} bytes")
+    return tally
+
+
+def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
+    """Checks and translates. Raises InvalidArgument."""
+    tenant, reservation_id = _read_reservation(request)
+    if request.outcome not in Outcome.__members__.values():
+        raise InvalidArgument("outcome", "expected one of " + ", ".join(Outcome.__members__))
+    actual: Usage | Cost | None = None
+    given = request.WhichOneof("actual")
+    if given == "usage":
+        actual = _read_usage(request.usage)
+    elif given == "provider_usage":
+        actual = parse_usage(request.provider_usage)
+    elif given == "cost":
+        actual = _read_cost("cost", request.cost)
+    what = (request.outcome, actual)
+    content = blake2b(repr(what).encode(), digest_size=12).hexdigest()
+    tally = _read_tally(request.tally)
+    return SettleCall(tenant, reservation_id, content, tally, Outcome(request.outcome), actual)
+
+
+def _read_usage(message: budget_pb2.Usage) -> Usage | None:
+    """Tokens by class; none at all is no usage, and never free."""
+    usage = Usage(*_usage(message))
+    for name, tokens in zip(Usage._fields, usage, strict=True):
+        if tokens < 0:
+            raise InvalidArgument(f"usage.{name}", "expected at least 0")
+    if usage.reasoning > usage.output:
+        raise InvalidArgument("usage.reasoning", "expected at most output, which includes it")
+    if usage.total > MAX_AMOUNT:
+        raise InvalidArgument("usage", "expected at most 2^63 - 1 tokens in all")
+    return usage if usage.total else None
+
+
+def read_release(request: budget_pb2.ReleaseRequest) -> tuple[str, str]:
+    """Tenant and id. Raises InvalidArgument."""
+    return _read_reservation(request)
+
+
+def read_extend(request: budget_pb2.ExtendRequest) -> ExtendCall:
+    """Checks and translates. Raises InvalidArgument."""
+    tenant, reservation_id = _read_reservation(request)
+    more = _read_cost("more", request.more) if request.HasField("more") else None
+    if more and not request.extension_id:
+        raise InvalidArgument("extension_id", "expected an id with more, so that a retry adds nothing")
+    if request.extension_id:
+        check_text("extension_id", request.extension_id, MAX_ID_BYTES)
+    ttl_ms = read_ttl(request.ttl) if request.HasField("ttl") else 0
+    tally = _read_tally(request.tally)
+    return ExtendCall(tenant, reservation_id, tally, request.extension_id, ttl_ms, more)
+
+
+def read_balance(request: budget_pb2.BalanceRequest) -> BalanceCall:
+    """Checks and translates. Raises InvalidArgument."""
+    _check_name("model", request.model)
+    _check_name("provider", request.provider)
+    return BalanceCall(
+        read_tenant(request.tenant), read_subject(request.subject), request.model, request.provider
+    )
+
+
+def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
+    """Checks and translates. Raises InvalidArgument."""
+    tenant = read_tenant(request.tenant)
+    if request.amount < 1:
+        raise InvalidArgument("amount", "expected at least 1")
+    check_text("credit_id", request.credit_id, MAX_ID_BYTES)
+    check_text("reason", request.reason)
+    group = dict(request.group)
+    for name, value in group.items():
+        check_text(f"group[{name[:64]!a}]", value)
+    return CreditCall(
+        tenant, request.wallet, group, request.amount, request.credit_id, request.reason
+    )
+
+
+def check_batch(size: int) -> None:
+    """Refuses a batch that is too large. Raises InvalidArgument."""
+    if size > MAX_BATCH:
+        raise InvalidArgument("requests", f"expected at most {MAX_BATCH}, got {size}")

@@ -1,0 +1,128 @@
+"""The gRPC servers: which transport, which listeners, health and reflection."""
+
+import asyncio
+import os
+import socket as sockets
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pygrpc_native.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tallystick.core.errors import TallystickError
+from tallystick.v1 import admin_pb2, budget_pb2
+
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+"""A provider's request may be 16 MiB, and a batch has several."""
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+)
+
+BUDGET = budget_pb2.DESCRIPTOR.services_by_name["BudgetService"].full_name
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+
+
+class ListenError(TallystickError):
+    """An address can't be listened on."""
+
+
+Register = Callable[[grpc.aio.Server], None]
+
+
+class Servers:
+    """Every listener of one sidecar, with one health state.
+
+    `transport`: `native` or `grpcio`, for the data plane; the admin socket is
+    always grpcio's.
+    """
+
+    def __init__(self, transport: str, reflect: bool) -> None:
+        self._transport = transport
+        self._reflect = reflect
+        self._servers: list[grpc.aio.Server] = []
+        self._health = health.aio.HealthServicer()
+        self.ports: list[int] = []
+        """The TCP ports that were bound."""
+
+    async def listen_tcp(self, address: str, register: Register) -> None:
+        """Serves on `host:port`; port 0 for a free one. Raises ListenError."""
+        host, _, port = address.rpartition(":")
+        _check_free(host.strip("[]"), int(port), address)
+        server = self._server(self._transport, register, BUDGET)
+        self.ports.append(await _bind(server, address))
+
+    async def listen_unix(self, path: Path, register: Register, *, admin: bool = False) -> None:
+        """Serves on a Unix socket that only its owner can open. Raises ListenError."""
+        _check_socket(path)
+        transport, service = ("grpcio", ADMIN) if admin else (self._transport, BUDGET)
+        # The socket is made with these rights, not given them a moment later.
+        mask = os.umask(0o177)
+        try:
+            await _bind(self._server(transport, register, service), f"unix:{path}")
+        finally:
+            os.umask(mask)
+        path.chmod(0o600)
+
+    def _server(self, transport: str, register: Register, service: str) -> grpc.aio.Server:
+        make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
+        server: grpc.aio.Server = make(options=OPTIONS)
+        register(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._reflect:
+            names = (service, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        self._servers.append(server)
+        return server
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tells health checks whether calls are answered."""
+        status = health_pb2.HealthCheckResponse
+        state = status.SERVING if serving else status.NOT_SERVING
+        for name in ("", BUDGET, ADMIN):
+            await self._health.set(name, state)
+
+    async def stop(self, grace_s: float) -> None:
+        """NOT_SERVING; calls at work finish, for `grace_s` at most; then it ends."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+
+async def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        port = server.add_insecure_port(address)
+        await server.start()
+    except (RuntimeError, OSError) as error:
+        raise ListenError(f"can't listen on {address}: {error}") from error
+    return port
+
+
+def _check_free(host: str, port: int, address: str) -> None:
+    """Gives a clear error where the servers' own are long, and not alike."""
+    try:
+        family, kind, _, _, place = sockets.getaddrinfo(host or None, port, type=sockets.SOCK_STREAM)[0]
+        with sockets.socket(family, kind) as probe:
+            probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise ListenError(f"can't listen on {address}: {error.strerror}") from error
+
+
+def _check_socket(path: Path) -> None:
+    """Removes a socket that nobody listens on any more; refuses one that is in use."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise ListenError(f"can't listen on {path}: it is there, and not a socket")
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise ListenError(f"can't listen on {path}: another process does")

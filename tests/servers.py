@@ -1,0 +1,159 @@
+"""Real servers for tests: each test starts its own and ends it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import grpc
+
+from tallystick.store.address import StoreAddress
+from tallystick.store.embedded import bundled_binary
+from tallystick.v1.admin_pb2_grpc import AdminServiceStub
+from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
+
+REDIS = shutil.which("redis-server")
+"""Debian's Redis, where it is installed."""
+
+START_S = 30.0
+
+
+@contextlib.contextmanager
+def short_directory() -> Iterator[Path]:
+    """A directory whose path leaves room for Unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="ts"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class StoreServer:
+    """A Valkey or Redis on a Unix socket in `directory`; it can be killed and started again."""
+
+    def __init__(self, directory: Path, binary: str | None = None, extra: Sequence[str] = ()) -> None:
+        self.directory = directory
+        self._binary = binary or str(bundled_binary())
+        self._extra = extra
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> StoreAddress:
+        return StoreAddress(path=str(self.directory / "s"))
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.directory}/s"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        socket = self.directory / "s"
+        socket.unlink(missing_ok=True)
+        arguments = ["--port", "0", "--unixsocket", str(socket), "--dir", str(self.directory)]
+        arguments += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec", *self._extra]
+        self._process = subprocess.Popen([self._binary, *arguments], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_S
+        while not socket.exists():
+            assert self._process.poll() is None, "the store did not start"
+            assert time.monotonic() < deadline, "the store did not start in time"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """kill -9"""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+
+class SidecarProcess:
+    """`tallystick serve` as its own process; `settings` are environment variables without the prefix."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self._settings = {"LISTEN": "", "HTTP_LISTEN": "", "PRELOAD_TOKENIZERS": "false", **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def socket(self) -> str:
+        return f"unix:{self.directory}/tallystick.sock"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "sidecar.log").read_text()
+
+    def start(self, *, wait: bool = True) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
+        environment["TALLYSTICK_DATA_DIR"] = str(self.directory)
+        environment |= {f"TALLYSTICK_{name}": value for name, value in self._settings.items()}
+        with (self.directory / "sidecar.log").open("ab") as log:
+            command = [sys.executable, "-m", "tallystick", "serve"]
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        if wait:
+            self.wait_serving()
+
+    def wait_serving(self) -> None:
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert self._process is not None
+            assert self._process.poll() is None, self.log
+            with grpc.insecure_channel(self.socket) as channel, contextlib.suppress(grpc.RpcError):
+                stub = health_pb2_grpc.HealthStub(channel)
+                if stub.Check(health_pb2.HealthCheckRequest(), timeout=1).status == 1:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the sidecar did not serve in time:\n{self.log}")
+
+    def kill(self) -> None:
+        """kill -9"""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=60)
+
+    @contextlib.contextmanager
+    def budget(self) -> Iterator[BudgetServiceStub]:
+        with grpc.insecure_channel(self.socket) as channel:
+            yield BudgetServiceStub(channel)
+
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[AdminServiceStub]:
+        with grpc.insecure_channel(f"unix:{self.directory}/admin.sock") as channel:
+            yield AdminServiceStub(channel)
+
+
+async def until(condition: "object", seconds: float = 20.0) -> None:
+    """Waits until `condition()` is true."""
+    assert callable(condition)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.01)

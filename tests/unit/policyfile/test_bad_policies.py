@@ -1,0 +1,280 @@
+"""Bad documents: which field is wrong, where it stands, and what the message says was expected."""
+
+import pytest
+from tallystick.core.errors import InvalidPolicy
+from tallystick.policyfile import find_problems, load_policy
+from tallystick.policyfile.tree import MAX_BYTES, MAX_DEPTH, MAX_NODES
+
+
+def budget(text: str) -> str:
+    """A document whose budget stands on line 3, from column 6 on."""
+    return f"tenant: a\nbudgets:\n  b: {text}\n"
+
+
+def daily(text: str) -> str:
+    """A document whose budget has a limit and window; the rest begins at column 34 of line 3."""
+    return budget(f"{{limit: 1 USD, window: day, {text}}}")
+
+
+def wallet(text: str) -> str:
+    """A document whose wallet stands on line 2, from column 14 on."""
+    return f"tenant: a\nwallets: {{w: {text}}}\n"
+
+
+def price(text: str) -> str:
+    """A document whose price stands on line 2, from column 22 on."""
+    return f"tenant: a\nprices: {{models: {{m: {text}}}}}\n"
+
+
+Bad = tuple[str, str, int, int, str]
+
+TEXTS: list[Bad] = [
+    ("", "document", 1, 1, "got nothing"),
+    ("# only a comment\n", "document", 1, 1, "got nothing"),
+    ("null", "document", 1, 1, "got nothing"),
+    ("- a\n", "document", 1, 1, "expected a mapping"),
+    ("tenant", "document", 1, 1, "expected a mapping"),
+    ("tenant: a\nbudgets:\n\tb: 1\n", "document", 3, 1, "cannot start any token"),
+    ("tenant: [}\n", "document", 1, 10, "expected YAML"),
+    ("tenant: a: b\n", "document", 1, 10, "mapping values are not allowed"),
+    ("tenant: a\n---\ntenant: b\n", "document", 2, 1, "expected one document"),
+    ("tenant: a\nx: \x07\n", "document", 2, 4, "character U+0007"),
+    ('tenant: "\\0"\n', "document", 1, 9, "control characters"),
+    ("tenant: &t a\n", "document", 1, 9, "anchors (&name) are not supported"),
+    ("tenant: a\nx: *t\n", "document", 2, 4, "aliases (*name) are not supported"),
+    ("tenant: !!str a\n", "document", 1, 9, "without tags"),
+    ("tenant: !!python/object:os.system a\n", "document", 1, 9, "without tags"),
+    ("? [a]\n: b\n", "document", 1, 3, "a key that is text"),
+    ("tenant: a\ntenant: b\n", "tenant", 2, 1, "each key once: `tenant` is on line 1"),
+    (budget("{limit: 1 USD, limit: 2 USD}"), "budgets.b.limit", 3, 21, "each key once"),
+    ("tenant: a\nbudgets:\n  b: {}\n  b: {}\n", "budgets.b", 4, 3, "`b` is on line 3"),
+    ("tenant: a\nx: [1, {a: 1, a: 2}]\n", "x[1].a", 2, 15, "each key once"),
+    ("a: " + "[" * MAX_DEPTH, "document", 1, 3 + MAX_DEPTH, "at most 10 levels"),
+    ("#" * (MAX_BYTES + 1), "document", 1, 1, "at most 1048576 bytes"),
+    ("#" + "é" * (MAX_BYTES // 2), "document", 1, 1, "at most 1048576 bytes"),
+    ("a: [" + "1," * MAX_NODES, "document", 1, 2 * MAX_NODES - 1, "at most 100000 values"),
+]
+
+TOP: list[Bad] = [
+    ("budgets: {}\n", "tenant", 1, 1, "`tenant`, which is required"),
+    ("tenant: Acme\n", "tenant", 1, 9, "1 to 64 of [a-z0-9_.-], got `Acme`"),
+    ("tenant: 42\n", "tenant", 1, 9, "the number 42; put it in quotes"),
+    ("tenant: true\n", "tenant", 1, 9, "expected text, got true"),
+    (f"tenant: {'a' * 65}\n", "tenant", 1, 9, "1 to 64"),
+    ("tenant: a\nbudget: {}\n", "budget", 2, 1, "did you mean `budgets`?"),
+    ("tenant: a\n<<: {}\n", '["<<"]', 2, 1, "one of the keys tenant, timezone"),
+    ("tenant: a\nconsumers: {}\n", "consumers", 2, 1, "expected one of the keys"),
+    ("tenant: a\ndowngrade: []\n", "downgrade", 2, 1, "expected one of the keys"),
+    ("tenant: a\ntimezone: Berlin\n", "timezone", 2, 11, "IANA time zone such as Europe/Berlin"),
+    ("tenant: a\ntimezone: right/UTC\n", "timezone", 2, 11, "IANA time zone"),
+    ("tenant: a\ntimezone: null\n", "timezone", 2, 11, "expected text, got nothing"),
+    ("tenant: a\nweek_start: mon\n", "week_start", 2, 13, "monday, tuesday"),
+    ("tenant: a\nbudgets: []\n", "budgets", 2, 10, "expected a mapping, got a list"),
+    ("tenant: a\nwallets:\n", "wallets", 2, 9, "expected a mapping, got nothing; write {}"),
+    ("tenant: a\nunmatched: refuse\n", "unmatched", 2, 12, "expected deny or allow, got `refuse`"),
+    ("tenant: a\nmodels: {allow: []}\n", "models.allow", 2, 17, "at least one value"),
+    ("tenant: a\nmodels: {allow: gpt-5}\n", "models.allow", 2, 17, "expected a list, got `gpt-5`"),
+    ("tenant: a\nmodels: {deny: [a, 'b[c]']}\n", "models.deny[1]", 2, 20, "only wildcards"),
+    ("tenant: a\nmodels: {deny: [a, a]}\n", "models.deny", 2, 16, "each value once"),
+    ("tenant: a\nholds: {ttl: 600}\n", "holds.ttl", 2, 14, "a length of time such as 30s"),
+    ("tenant: a\nholds: {ttl: 0s}\n", "holds.ttl", 2, 14, "a length of time"),
+    ("tenant: a\nholds: {ttl: 25h}\n", "holds.ttl", 2, 14, "1s to 24h"),
+    ("tenant: a\nholds: {on_expiry: refund}\n", "holds.on_expiry", 2, 20, "charge or release"),
+    (
+        "tenant: a\nestimate: {max_output: 0}\n",
+        "estimate.max_output",
+        2,
+        24,
+        "1 to 10000000, got the number 0",
+    ),
+    ("tenant: a\nestimate: {max_output: 10000001}\n", "estimate.max_output", 2, 24, "1 to 10000000"),
+    ("tenant: a\nestimate: {max_output: 1.5}\n", "estimate.max_output", 2, 24, "a whole number"),
+    ("tenant: a\nestimate: {max_output: 0x10}\n", "estimate.max_output", 2, 24, "a whole number"),
+    ("tenant: a\nestimate: {max_output: true}\n", "estimate.max_output", 2, 24, "got true"),
+]
+
+PRICES: list[Bad] = [
+    (
+        "tenant: a\nprices: {unknown_model: allow}\n",
+        "prices.unknown_model",
+        2,
+        25,
+        "`deny` or a ceiling price",
+    ),
+    ("tenant: a\nprices: {unknown_model: {input: 1}}\n", "prices.unknown_model.output", 2, 10, "required"),
+    (
+        "tenant: a\nprices: {unknown_model: {free: true}}\n",
+        "prices.unknown_model.input",
+        2,
+        10,
+        "is required",
+    ),
+    (
+        "tenant: a\nprices: {unknown_model: {input: 0, output: 0}}\n",
+        "prices.unknown_model",
+        2,
+        25,
+        "a price above zero",
+    ),
+    (price("1.5"), "prices.models.m", 2, 22, "expected a mapping, got the number 1.5"),
+    (price("{}"), "prices.models.m.input", 2, 19, "`input`, which is required"),
+    (price("{input: 1}"), "prices.models.m.output", 2, 19, "`output`, which is required"),
+    (price("{free: false}"), "prices.models.m.free", 2, 29, "expected true, got false"),
+    (price("{free: yes}"), "prices.models.m.free", 2, 29, "expected true, got `yes`"),
+    (price("{free: true, input: 1}"), "prices.models.m.input", 2, 35, "free and no other beside it"),
+    (price("{input: 0, output: 0}"), "prices.models.m", 2, 22, "declared `{free: true}`"),
+    (price("{input: -1, output: 1}"), "prices.models.m.input", 2, 30, "a price from 0 to 1000000"),
+    (price("{input: 1000000.1, output: 1}"), "prices.models.m.input", 2, 30, "a price from 0"),
+    (price("{input: 0.0000000001, output: 1}"), "prices.models.m.input", 2, 30, "at most 9 decimals"),
+    (price('{input: "1", output: 1}'), "prices.models.m.input", 2, 30, "as a plain number, got `1`"),
+    (price("{input: 4e-1, output: 1}"), "prices.models.m.input", 2, 30, "as a plain number"),
+    (price("{input: .nan, output: 1}"), "prices.models.m.input", 2, 30, "as a plain number"),
+    (price("{input: 1, output: }"), "prices.models.m.output", 2, 41, "as a plain number, got nothing"),
+    (
+        price("{input: 1, output: 1, cached: 1}"),
+        "prices.models.m.cached",
+        2,
+        44,
+        "did you mean `cached_input`?",
+    ),
+    (
+        "tenant: a\nprices: {models: {'a[0]': {free: true}}}\n",
+        'prices.models["a[0]"]',
+        2,
+        19,
+        "only wildcards",
+    ),
+]
+
+WALLETS: list[Bad] = [
+    (wallet(""), "wallets.w", 2, 14, "expected a mapping, got nothing; write {}"),
+    (wallet("{grant: {amount: 20 USD}}"), "wallets.w.grant", 2, 15, "one of the keys per, unit"),
+    (wallet("{per: user}"), "wallets.w.per", 2, 20, "expected a list, got `user`"),
+    (wallet("{per: [user, usr]}"), "wallets.w.per[1]", 2, 27, "did you mean `user`?"),
+    (wallet("{per: [model]}"), "wallets.w.per[0]", 2, 21, "expected a dimension (org, team"),
+    (wallet("{per: [label.A]}"), "wallets.w.per[0]", 2, 21, "label.NAME"),
+    (wallet("{per: [user, user]}"), "wallets.w.per", 2, 20, "each value once"),
+    (wallet("{unit: EUR}"), "wallets.w.unit", 2, 21, "expected USD or tokens, got `EUR`"),
+    ("tenant: a\nwallets: {-w: {}}\n", "wallets.-w", 2, 11, "begins with a letter or digit"),
+    (f"tenant: a\nwallets: {{{'w' * 65}: {{}}}}\n", f'wallets["{"w" * 64}…"]', 2, 11, "a name of 1 to 64"),
+    ("tenant: a\nwallets: {u: {}}\ncascade: [u, t]\n", "cascade[1]", 3, 14, "the name of a wallet, got `t`"),
+    ("tenant: a\nwallets: {user: {}}\ncascade: [usr, user]\n", "cascade[0]", 3, 11, "did you mean `user`?"),
+    ("tenant: a\nwallets: {u: {}, t: {}}\ncascade: [u]\n", "cascade", 3, 10, "every wallet, left out: t"),
+    ("tenant: a\nwallets: {u: {}}\ncascade: [u, u]\n", "cascade[1]", 3, 14, "each wallet once"),
+    ("tenant: a\nwallets: {u: {}}\ncascade:\n", "cascade", 3, 9, "expected a value, got nothing"),
+]
+
+BUDGETS: list[Bad] = [
+    (budget("{window: day}"), "budgets.b.limit", 3, 3, "`limit`, which is required"),
+    (budget("{limit: 1 USD}"), "budgets.b.window", 3, 3, "`window`, which is required"),
+    (
+        budget("{limit: 25, window: day}"),
+        "budgets.b.limit",
+        3,
+        14,
+        "an amount and its unit, such as `25 USD`",
+    ),
+    (budget("{limit: 25USD, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: $25, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: -5 USD, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: 1e3 USD, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: 1__0 USD, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: 2K tokens, window: day}"), "budgets.b.limit", 3, 14, "an amount and its unit"),
+    (budget("{limit: 25 EUR, window: day}"), "budgets.b.limit", 3, 14, "the unit USD, tokens"),
+    (budget("{limit: 25 usd, window: day}"), "budgets.b.limit", 3, 14, "got `usd`"),
+    (budget("{limit: 0 USD, window: day}"), "budgets.b.limit", 3, 14, "above zero"),
+    (budget("{limit: 0.0 tokens, window: day}"), "budgets.b.limit", 3, 14, "above zero"),
+    (budget("{limit: 1.5 requests, window: day}"), "budgets.b.limit", 3, 14, "of whole requests"),
+    (budget("{limit: 0.0000000001 USD, window: day}"), "budgets.b.limit", 3, 14, "at most 9 decimals"),
+    (budget("{limit: 9223372037 USD, window: day}"), "budgets.b.limit", 3, 14, "at most 9223372036 USD"),
+    (budget("{limit: 9223372036854775808 tokens, window: day}"), "budgets.b.limit", 3, 14, "at most 92233"),
+    (budget(f"{{limit: {'9' * 41} USD, window: day}}"), "budgets.b.limit", 3, 14, "at most 40 digits"),
+    (budget("{limit: 1 USD, window: daily}"), "budgets.b.window", 3, 29, "did you mean `day`?"),
+    (budget("{limit: 1 USD, window: rolling 1h}"), "budgets.b.window", 3, 29, "expected one of minute, hour"),
+    (budget("{limit: 1 USD, window: 10}"), "budgets.b.window", 3, 29, "30s, 10m, 6h, 2d"),
+    (budget("{limit: 1 USD, window: 10 m}"), "budgets.b.window", 3, 29, "30s, 10m, 6h, 2d"),
+    (budget("{limit: 1 USD, window: 0m}"), "budgets.b.window", 3, 29, "30s, 10m, 6h, 2d"),
+    (budget("{limit: 1 USD, window: 400d}"), "budgets.b.window", 3, 29, "at most 366d"),
+    (budget("{limit: 1 USD, window: null}"), "budgets.b.window", 3, 29, "got nothing"),
+    (budget("{limit: 1 concurrent, window: day}"), "budgets.b.window", 3, 36, "expected no window"),
+    (
+        budget("{limit: 1 USD, window: 1m, timezone: UTC}"),
+        "budgets.b.timezone",
+        3,
+        43,
+        "only calendar windows",
+    ),
+    (daily("timezone: X"), "budgets.b.timezone", 3, 44, "IANA"),
+    (daily("week_start: monday"), "budgets.b.week_start", 3, 46, "only `window: week`"),
+    (budget("{limit: 1 USD, window: week, week_start: }"), "budgets.b.week_start", 3, 47, "got nothing"),
+    (daily("on_exhausted: ticket"), "budgets.b.on_exhausted", 3, 48, "deny or alert"),
+    (daily("priorities: {low: 70%}"), "budgets.b.priorities", 3, 34, "one of the keys"),
+    (daily("alerts: [0]"), "budgets.b.alerts[0]", 3, 43, "from 1 to 100"),
+    (daily("alerts: [50, 101]"), "budgets.b.alerts[1]", 3, 47, "from 1 to 100"),
+    (daily("alerts: [50%]"), "budgets.b.alerts[0]", 3, 43, "a whole number"),
+    (daily("alerts: [5, 5]"), "budgets.b.alerts", 3, 42, "the number 5 twice"),
+    (daily("alerts: 50"), "budgets.b.alerts", 3, 42, "expected a list"),
+    (daily("match: {tem: x}"), "budgets.b.match.tem", 3, 42, "did you mean `team`?"),
+    (daily("match: {team: 5}"), "budgets.b.match.team", 3, 48, "put it in quotes"),
+    (daily("match: {team: []}"), "budgets.b.match.team", 3, 48, "at least one"),
+    (daily("match: {team: [a, '']}"), "budgets.b.match.team[1]", 3, 52, "printable"),
+    (daily("match: {team: [a, [b]]}"), "budgets.b.match.team[1]", 3, 52, "a list"),
+    (daily("match: [team]"), "budgets.b.match", 3, 41, "expected a mapping"),
+    (daily("per: [usr]"), "budgets.b.per[0]", 3, 40, "model, provider, label.NAME"),
+    ("tenant: a\nbudgets: {B: {limit: 1 USD, window: day}}\n", "budgets.B", 2, 11, "a name of 1 to 64"),
+    ("tenant: a\nbudgets: {'': {limit: 1 USD}}\n", "document", 2, 11, "a key that is text"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "line", "column", "message"),
+    [
+        pytest.param(*bad, id=f"{name}-{index}")
+        for name, table in (
+            ("text", TEXTS), ("top", TOP), ("prices", PRICES), ("wallets", WALLETS), ("budgets", BUDGETS)
+        )
+        for index, bad in enumerate(table)
+    ],
+)  # fmt: skip
+def test_a_bad_document_is_refused_with_its_place(
+    text: str, field: str, line: int, column: int, message: str
+) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        load_policy(text)
+    error = caught.value
+    assert message in error.expected
+    assert (error.field, error.line, error.column) == (field, line, column)
+    assert str(error).startswith(f"line {line}, column {column}: {field}: ")
+
+
+def test_every_problem_is_found_in_the_order_of_the_text() -> None:
+    text = """
+tenant: a
+budgets:
+  first: {limit: 5 EUR, window: fortnight}
+  second: {window: day, limits: 5 USD}
+wallets: {w: {per: [usr]}}
+prices: {unknown_model: no}
+"""
+    found = [(problem.line, problem.field) for problem in find_problems(text)]
+    assert found == [
+        (4, "budgets.first.limit"),
+        (4, "budgets.first.window"),
+        (5, "budgets.second.limit"),
+        (5, "budgets.second.limits"),
+        (6, "wallets.w.per[0]"),
+        (7, "prices.unknown_model"),
+    ]
+
+
+def test_every_broken_rule_is_found() -> None:
+    text = "tenant: a\nwallets: {x: {}}\ncascade: [y]\nbudgets: {b: {limit: 1 USD}, c: {limit: 1 USD}}\n"
+    fields = [problem.field for problem in find_problems(text)]
+    assert fields == ["cascade", "cascade[0]", "budgets.b.window", "budgets.c.window"]
+
+
+def test_messages_are_short_whatever_was_written() -> None:
+    [problem] = find_problems(f"tenant: {'X' * 100_000}\n")
+    assert len(str(problem)) < 200
+    [problem] = find_problems(f"tenant: a\n{'X' * 1000}: 1\n")
+    assert len(str(problem)) < 400

@@ -1,0 +1,405 @@
+"""Good documents, and what they mean."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tallystick.core.errors import InvalidPolicy
+from tallystick.core.money import MAX_AMOUNT, NANO_PER_USD
+from tallystick.core.policy import (
+    DEFAULT_ALERTS,
+    Budget,
+    Match,
+    ModelRules,
+    OnExhausted,
+    OnExpiry,
+    Policy,
+    PriceRules,
+    Unit,
+    Unmatched,
+    WalletTemplate,
+)
+from tallystick.core.price import Price, Rate, free_price
+from tallystick.core.windows import Span, Window
+from tallystick.policyfile import find_problems, load_policy, tree
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "policy.md"
+EXAMPLES = [
+    block
+    for block in re.findall(r"^```yaml\n(.*?)^```$", REFERENCE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    if block.startswith("tenant:")
+]
+USD = NANO_PER_USD
+
+
+def budget_of(text: str) -> Budget:
+    [budget] = load_policy(f"tenant: a\ntimezone: Asia/Tokyo\nbudgets:\n  b: {text}\n").budgets
+    return budget
+
+
+def price_of(text: str) -> Price:
+    [(_, price)] = load_policy(f"tenant: a\nprices: {{models: {{m: {text}}}}}\n").prices.models
+    return price
+
+
+def rates(*thousandths: int, version: str = "policy 0") -> Price:
+    """Input, cached, written for 5 min, for 1 h, output: in thousandths of a dollar per million tokens."""
+    made = [Rate(rate * 1_000_000) for rate in thousandths]
+    return Price(version, made[0], made[1], made[2], made[3], made[4])
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_of_the_reference_loads(text: str) -> None:
+    assert find_problems(text) == []
+    assert load_policy(text, 1).tenant == "acme"
+
+
+def test_the_complete_example() -> None:
+    policy = load_policy(EXAMPLES[0], 7)
+    assert policy == Policy(
+        tenant="acme",
+        version=7,
+        wallets=(WalletTemplate("user", ("user",)), WalletTemplate("team", ("team",)), WalletTemplate("org")),
+        budgets=(
+            Budget(
+                "developer-daily",
+                25 * USD,
+                Unit.NANO_USD,
+                Window(Span.DAY, zone="Europe/Berlin"),
+                Match((("environment", ("dev", "ci")),)),
+                ("user",),
+            ),
+            Budget(
+                "repository-weekly",
+                300 * USD,
+                Unit.NANO_USD,
+                Window(Span.WEEK, zone="Europe/Berlin"),
+                per=("repository",),
+            ),
+            Budget(
+                "production",
+                20_000 * USD,
+                Unit.NANO_USD,
+                Window(Span.MONTH, zone="Europe/Berlin"),
+                Match((("environment", ("prod",)),)),
+                ("service",),
+                OnExhausted.ALERT,
+            ),
+            Budget(
+                "new-york-desk",
+                2_000_000,
+                Unit.TOKENS,
+                Window(Span.DAY, zone="America/New_York"),
+                Match((("team", ("desk-ny",)),)),
+            ),
+            Budget("bursts", 60, Unit.REQUESTS, Window(Span.FIXED, 60_000), per=("user",)),
+            Budget("in-flight", 32, Unit.CONCURRENT, Window(Span.TOTAL), per=("service",)),
+            Budget("loops", 5, Unit.REQUESTS, Window(Span.FIXED, 600_000), per=("session", "prompt")),
+        ),
+        models=ModelRules(("*",), ("*-preview",)),
+        prices=PriceRules(
+            (
+                ("house-llm", rates(400, 40, 400, 400, 1600, version="policy 7")),
+                ("local/*", free_price("policy 7")),
+            )
+        ),
+    )
+    assert policy.dimensions == (
+        "environment", "prompt", "repository", "service", "session", "team", "user"
+    )  # fmt: skip
+
+
+def test_a_tenant_alone_takes_every_default() -> None:
+    assert load_policy("tenant: acme") == Policy("acme")
+    assert load_policy("tenant: acme").dimensions == ()
+    assert load_policy("\ufefftenant: acme\r\nbudgets: {}\r\n") == Policy("acme")
+    assert load_policy('{"tenant": "acme", "wallets": {}}') == Policy("acme")
+
+
+def test_everything_but_the_defaults() -> None:
+    policy = load_policy(
+        """
+tenant: "42"
+models: {allow: [gpt-*, "claude-?"], deny: [gpt-4]}
+unmatched: allow
+holds: {ttl: 90s, on_expiry: release}
+estimate: {max_output: 10000000}
+wallets: {b: {unit: tokens, per: [label.project]}, a: {}}
+cascade: [a, b]
+"""
+    )
+    assert policy == Policy(
+        "42",
+        wallets=(WalletTemplate("a"), WalletTemplate("b", ("label.project",), Unit.TOKENS)),
+        models=ModelRules(("gpt-*", "claude-?"), ("gpt-4",)),
+        unmatched=Unmatched.ALLOW,
+        hold_ttl_ms=90_000,
+        on_expiry=OnExpiry.RELEASE,
+        max_output_tokens=10_000_000,
+    )
+    assert policy.dimensions == ("label.project",)
+
+
+def test_the_cascade_is_the_order_of_the_wallets_unless_it_is_given() -> None:
+    wallets = "tenant: a\nwallets: {z: {}, a: {}, m: {}}\n"
+    assert [wallet.name for wallet in load_policy(wallets).wallets] == ["z", "a", "m"]
+    assert [wallet.name for wallet in load_policy(wallets + "cascade: [m, z, a]").wallets] == ["m", "z", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "unit"),
+    [
+        ("25 USD", 25 * USD, Unit.NANO_USD),
+        ("0.5 USD", USD // 2, Unit.NANO_USD),
+        ("0.000000001 USD", 1, Unit.NANO_USD),
+        ("0.1000000000000 USD", USD // 10, Unit.NANO_USD),
+        ("1_000.25 USD", 1_000_250_000_000, Unit.NANO_USD),
+        ("20k USD", 20_000 * USD, Unit.NANO_USD),
+        ("0.0000000000025k USD", None, None),
+        ("0.000000000002k USD", 2, Unit.NANO_USD),
+        ("9223372036.854775807 USD", MAX_AMOUNT, Unit.NANO_USD),
+        ("9007199254740993 tokens", 2**53 + 1, Unit.TOKENS),
+        ("9223372036854775807 tokens", MAX_AMOUNT, Unit.TOKENS),
+        ("2M tokens", 2_000_000, Unit.TOKENS),
+        ("1.5M tokens", 1_500_000, Unit.TOKENS),
+        ("3G tokens", 3_000_000_000, Unit.TOKENS),
+        ("1_000 tokens", 1_000, Unit.TOKENS),
+        ("1.5k  requests", 1_500, Unit.REQUESTS),
+        ("007 requests", 7, Unit.REQUESTS),
+    ],
+)
+def test_amounts_are_exact(text: str, limit: int | None, unit: Unit | None) -> None:
+    if limit is None:
+        with pytest.raises(InvalidPolicy, match="at most 9 decimals"):
+            budget_of(f"{{limit: {text}, window: day}}")
+    else:
+        budget = budget_of(f"{{limit: {text}, window: day}}")
+        assert (budget.limit, budget.unit) == (limit, unit)
+
+
+@pytest.mark.parametrize(
+    ("keys", "window"),
+    [
+        ("window: minute", Window(Span.MINUTE, zone="Asia/Tokyo")),
+        ("window: hour", Window(Span.HOUR, zone="Asia/Tokyo")),
+        ("window: day", Window(Span.DAY, zone="Asia/Tokyo")),
+        ("window: week", Window(Span.WEEK, zone="Asia/Tokyo")),
+        ("window: week, week_start: sunday", Window(Span.WEEK, zone="Asia/Tokyo", week_start=6)),
+        ("window: month, timezone: Europe/Rome", Window(Span.MONTH, zone="Europe/Rome")),
+        ("window: quarter", Window(Span.QUARTER, zone="Asia/Tokyo")),
+        ("window: year, timezone: UTC", Window(Span.YEAR)),
+        ("window: total", Window(Span.TOTAL)),
+        ("window: 30s", Window(Span.FIXED, 30_000)),
+        ("window: 1m", Window(Span.FIXED, 60_000)),
+        ("window: 6h", Window(Span.FIXED, 21_600_000)),
+        ("window: 366d", Window(Span.FIXED, 366 * 86_400_000)),
+    ],
+)
+def test_windows(keys: str, window: Window) -> None:
+    assert budget_of(f"{{limit: 1 USD, {keys}}}").window == window
+
+
+def test_the_week_start_of_the_document_counts_for_weeks_only() -> None:
+    budgets = load_policy(
+        "tenant: a\nweek_start: saturday\nbudgets:\n"
+        "  w: {limit: 1 USD, window: week}\n  d: {limit: 1 USD, window: day}\n"
+    ).budgets
+    assert [budget.window.week_start for budget in budgets] == [5, 0]
+
+
+@pytest.mark.parametrize(
+    ("per", "expected"),
+    [
+        ("", ("session",)),
+        (", per: [user]", ("user", "session")),
+        (", per: [session, user]", ("session", "user")),
+    ],
+)
+def test_a_session_window_is_per_session(per: str, expected: tuple[str, ...]) -> None:
+    budget = budget_of(f"{{limit: 1 USD, window: session{per}}}")
+    assert budget.window == Window(Span.SESSION)
+    assert budget.per == expected
+
+
+def test_matches_take_one_pattern_or_several() -> None:
+    budget = budget_of('{limit: 1 USD, window: day, match: {model: gpt-*, label.a: [x, "y?"], provider: no}}')
+    assert budget.match == Match((("model", ("gpt-*",)), ("label.a", ("x", "y?")), ("provider", ("no",))))
+
+
+def test_alerts_are_sorted() -> None:
+    assert budget_of("{limit: 1 USD, window: day}").alerts == DEFAULT_ALERTS
+    assert budget_of("{limit: 1 USD, window: day, alerts: []}").alerts == ()
+    assert budget_of("{limit: 1 USD, window: day, alerts: [90, 1, 100]}").alerts == (1, 90, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("{free: true}", free_price("policy 0")),
+        ("{input: 1, output: 2}", rates(1000, 1000, 1000, 1000, 2000)),
+        ("{input: 1, output: 2, cached_input: 0}", rates(1000, 0, 1000, 1000, 2000)),
+        ("{input: 1, output: 2, cache_write: 1.25}", rates(1000, 1000, 1250, 1250, 2000)),
+        ("{input: 1, output: 2, cache_write_1h: 2}", rates(1000, 1000, 1000, 2000, 2000)),
+        (
+            "{input: 0.4, cached_input: .04, cache_write: 0.5, cache_write_1h: 0.8, output: 1.60}",
+            rates(400, 40, 500, 800, 1600),
+        ),
+        ("{input: 0.02, output: 0}", rates(20, 20, 20, 20, 0)),
+    ],
+)
+def test_prices(text: str, price: Price) -> None:
+    assert price_of(text) == price
+
+
+def test_prices_are_exact() -> None:
+    price = price_of("{input: 0.000000001, output: 1000000}")
+    assert (price.input, price.output) == (Rate(1), Rate(10**15))
+    assert price_of("{input: 0.1000000000000000000, output: 0.3}").output == Rate(300_000_000)
+
+
+def test_the_most_specific_price_comes_first() -> None:
+    names = ["*", "gpt-*", "zeta", "gpt-?", "gpt-5-*", "alpha"]
+    models = ", ".join(f'"{name}": {{free: true}}' for name in names)
+    rules = load_policy(f"tenant: a\nprices: {{models: {{{models}}}}}").prices
+    # of equal length, the order is that of the text: any will do, if it is always the same
+    assert [name for name, _ in rules.models] == ["alpha", "zeta", "gpt-5-*", "gpt-*", "gpt-?", "*"]
+
+
+def test_the_ceiling_of_unknown_models() -> None:
+    assert load_policy("tenant: a\nprices: {unknown_model: deny}").prices.ceiling is None
+    policy = load_policy("tenant: a\nprices: {unknown_model: {input: 30, output: 150}}", 3)
+    assert policy.prices.ceiling == rates(30_000, 30_000, 30_000, 30_000, 150_000, version="policy 3")
+
+
+def test_the_same_text_gives_the_same_policy() -> None:
+    first, second = load_policy(EXAMPLES[0], 1), load_policy(EXAMPLES[0], 1)
+    assert first == second
+    assert repr(first) == repr(second)
+
+
+WORDS = st.sampled_from(
+    [
+        "tenant: acme",
+        "tenant",
+        "budgets:",
+        "wallets:",
+        "prices:",
+        "models:",
+        "  a:",
+        "    limit: 1 USD",
+        "    window: day",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ": ",
+        "- ",
+        "\n",
+        "\n  ",
+        "'",
+        '"',
+        "#",
+        "&a ",
+        "*a",
+        "!!int ",
+        "%YAML 1.1\n",
+        "---",
+        "...",
+        "?",
+        "<<: ",
+        "~",
+        "null",
+        "true",
+        "1e999",
+        "0x1F",
+        "1:30",
+        ".nan",
+        "-5",
+        "0.40",
+        "2M tokens",
+        "\t",
+        "é",
+        "�",
+        "\x00",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "per: [user]",
+        "match: {team: x}",
+        "{input: 1, output: 2}",
+    ]
+)
+NESTED = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "tenant",
+                    "budgets",
+                    "a",
+                    "per",
+                    "limit",
+                    "window",
+                    "match",
+                    "alerts",
+                    "prices",
+                    "models",
+                    "wallets",
+                    "input",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+)
+LOADERS = [loader for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader) if loader]
+
+
+def check_any_text(text: str) -> None:
+    """A policy or InvalidPolicy, and the two functions agree."""
+    problems = find_problems(text)
+    if problems:
+        with pytest.raises(InvalidPolicy) as caught:
+            load_policy(text)
+        assert str(caught.value) == str(problems[0])
+        assert all(found.line >= 1 and found.column >= 1 and found.field for found in problems)
+    else:
+        assert isinstance(load_policy(text), Policy)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@settings(max_examples=400, deadline=None)
+@given(
+    st.one_of(
+        st.text(),
+        st.lists(WORDS, max_size=30).map("".join),
+        st.lists(WORDS, max_size=20).map(lambda words: "tenant: a\n" + "".join(words)),
+        NESTED.map(lambda value: yaml.safe_dump(value, sort_keys=False)),
+    )
+)
+@example("[" * 100_000)
+@example("a: " + "{a: " * 50_000)
+@example("- " * 100_000)
+@example("? " * 100_000)
+@example("a: &a [1]\nb: " + "*a" * 1000)
+@example("tenant: 'a" * 1000)
+@example('tenant: "\\ud800"')
+@example("tenant: a\nprices: {unknown_model: {input: " + "9" * 6000 + ", output: 1}}")
+@example("tenant: a\nestimate: {max_output: " + "9" * 6000 + "}")
+@example("tenant: a\nholds: {ttl: " + "9" * 6000 + "s}")
+@example("tenant: a\nbudgets: {b: {limit: " + "9" * 6000 + " USD}}")
+@example("tenant: a\nbudgets: {b: {limit: 1." + "0" * 6000 + " USD}}")
+@example("tenant: {text}\n")
+@example("tenant: a\n<rates>: 1\nprices: {models: {a: {<rates>: {}, '[key]': 1}}}")
+@example("x" * ((1 << 20) + 1))
+def test_any_text_is_a_policy_or_an_invalid_policy(loader: type, text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "_LOADER", loader)
+        check_any_text(text)
