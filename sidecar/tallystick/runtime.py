@@ -8,6 +8,7 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -105,16 +106,14 @@ class Sidecar:
         budget = BudgetService(self._engine, admission, metrics, debug_enabled())
         admin = AdminService(self._engine, Admission(ADMIN_CALLS, ADMIN_CALLS, metrics), metrics)
         servers = self._servers
+        add_budget = partial(add_BudgetServiceServicer_to_server, budget)
+        add_admin = partial(add_AdminServiceServicer_to_server, admin)
         if settings.listen:
-            await servers.listen_tcp(settings.listen, lambda s: add_BudgetServiceServicer_to_server(budget, s))
+            await servers.listen_tcp(settings.listen, add_budget)
         if settings.socket:
-            await servers.listen_unix(
-                settings.socket, lambda s: add_BudgetServiceServicer_to_server(budget, s)
-            )
+            await servers.listen_unix(settings.socket, add_budget)
         if settings.admin_socket:
-            await servers.listen_unix(
-                settings.admin_socket, lambda s: add_AdminServiceServicer_to_server(admin, s), admin=True
-            )
+            await servers.listen_unix(settings.admin_socket, add_admin, admin=True)
 
     async def _open(self) -> None:
         """Waits for the store, and then serves."""

@@ -1,0 +1,1 @@
+"""The decision core: pure, standard library only."""

@@ -23,7 +23,7 @@ class BudgetState:
 
     @property
     def remaining(self) -> int:
-        """limit − spent − held; below zero when a true cost went over the limit."""
+        """Limit − spent − held; below zero when a true cost went over the limit."""
         return self.line.limit - self.spent - self.held
 
     @property
@@ -54,7 +54,7 @@ class WalletState:
 
     @property
     def available(self) -> int:
-        """funds − spent − held; below zero it is debt."""
+        """Funds − spent − held; below zero it is debt."""
         return self.balance - self.held
 
 
@@ -134,6 +134,7 @@ def lines_of(hold: Hold, known: Sequence[BudgetLine]) -> list[BudgetLine]:
 def explain_refusal(
     reason: Reason,
     binds: int,
+    *,
     wallets: Sequence[WalletLine],
     lines: Sequence[BudgetLine],
     values: Sequence[int],
@@ -144,7 +145,9 @@ def explain_refusal(
     if reason is Reason.CAN_NEVER_FIT:
         line = next(x for x in lines if x.rank and taken[x.unit] > x.limit)
         short = taken[line.unit] - line.limit
-        text = f"{amount_text(taken[line.unit], line.unit)} is more than the whole limit of {_budget_text(line)}"
+        text = (
+            f"{amount_text(taken[line.unit], line.unit)} is more than the whole limit of {_budget_text(line)}"
+        )
         return Refusal(reason, text, budget=line.name, group=line.group, shortfall=short, unit=line.unit)
     if binds:
         line = lines[binds - 1]
@@ -154,8 +157,12 @@ def explain_refusal(
         wallet = wallets[-1]
         at = 2 * (len(wallets) - 1)
         short = taken[wallet.unit] - (values[at] - values[at + 1])
-        text = f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(short, wallet.unit)}"
-        return Refusal(reason, text, wallet=wallet.name, group=wallet.group, shortfall=short, unit=wallet.unit)
+        text = (
+            f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(short, wallet.unit)}"
+        )
+        return Refusal(
+            reason, text, wallet=wallet.name, group=wallet.group, shortfall=short, unit=wallet.unit
+        )
     return Refusal(reason, FIXED_MESSAGES[reason])
 
 
@@ -195,7 +202,7 @@ FIXED_MESSAGES = {
     Reason.NO_BUDGET_MATCHED: (
         "no wallet and no budget covers this call; apply a policy that has one, or set unmatched: allow"
     ),
-    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject; a wallet needs every value of its per",
+    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject: it lacks a value of their per",
 }
 
 

@@ -165,5 +165,7 @@ def unseal(key: bytes, tenant: str, reservation_id: str, tally: bytes) -> str:
         raise InvalidArgument("tally", "expected the tally as it came with the ALLOW; this one was altered")
     owner, of_id, record = payload.decode().split("\n", 2)
     if (owner, of_id) != (tenant, reservation_id):
-        raise InvalidArgument("tally", "expected the tally of this tenant's reservation; this one is of another")
+        raise InvalidArgument(
+            "tally", "expected the tally of this tenant's reservation; this one is of another"
+        )
     return record

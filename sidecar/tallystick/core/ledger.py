@@ -45,7 +45,9 @@ def _apply(fields: dict[str, str], counters: Counters, holds: dict[str, Hold]) -
     kind, key = fields["kind"], f"{fields['tenant']}:{fields['id']}"
     if kind == "reserve":
         answer = f"\t{fields['at']}\t{fields['wallet']}\t{fields['wallet_unit']}"
-        hold = Hold(State.OPEN, 0, int(fields["nano"]), int(fields["tokens"]), answer=answer, body=fields["body"])
+        hold = Hold(
+            State.OPEN, 0, int(fields["nano"]), int(fields["tokens"]), answer=answer, body=fields["body"]
+        )
         holds[key] = hold
         post(counters, hold, hold.nano_usd, hold.tokens, 1)
     elif kind == "extend":

@@ -105,7 +105,8 @@ class Plan:
     def body_head(self) -> str:
         """The lines of a hold's record that do not depend on the call."""
         budgets = "\t".join(
-            f"{line.counter}\t{line.unit}\t{line.limit}\t{int(line.rank)}\t{line.end}" for line in self.budgets
+            f"{line.counter}\t{line.unit}\t{line.limit}\t{int(line.rank)}\t{line.end}"
+            for line in self.budgets
         )
         return f"{self.on_expiry}\n{budgets}\n{self.model}\n{self.price.pack() if self.price else ''}\n"
 
@@ -133,7 +134,14 @@ def counter_window(counter: str) -> tuple[int, int]:
 
 
 def make_plan(
-    policy: Policy, subject: Subject, model: str, provider: str, price: Price | None, *, priced: bool, now_ms: int
+    policy: Policy,
+    subject: Subject,
+    model: str,
+    provider: str,
+    price: Price | None,
+    *,
+    priced: bool,
+    now_ms: int,
 ) -> Plan:
     """Finds every wallet and budget that a call meets.
 
@@ -170,7 +178,9 @@ def make_plan(
     )
 
 
-def _wallet_lines(tenant: str, templates: tuple[WalletTemplate, ...], values: dict[str, str]) -> list[WalletLine]:
+def _wallet_lines(
+    tenant: str, templates: tuple[WalletTemplate, ...], values: dict[str, str]
+) -> list[WalletLine]:
     lines = []
     for wallet in templates:
         if all(values[name] for name in wallet.per):

@@ -42,8 +42,6 @@ class Unmatched(Enum):
     ALLOW = "allow"
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Match:
     """Which calls a budget is about: for each dimension, the patterns of which one must fit."""
@@ -98,7 +96,9 @@ class ModelRules:
 
     def allows(self, model: str) -> bool:
         """Whether this model may be called."""
-        return any(fnmatchcase(model, p) for p in self.allow) and not any(fnmatchcase(model, p) for p in self.deny)
+        return any(fnmatchcase(model, p) for p in self.allow) and not any(
+            fnmatchcase(model, p) for p in self.deny
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The price of one model: a rate for each class of tokens, and what a call costs."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tallystick.core.money import round_half_even, round_up
@@ -82,12 +82,12 @@ class Price:
 
 def free_price(version: str) -> Price:
     """The price of a model that the policy declares free."""
-    return Price(version, *[FREE_RATE] * 5, free=True)
+    return Price(version, FREE_RATE, FREE_RATE, FREE_RATE, FREE_RATE, FREE_RATE, free=True)
 
 
 @lru_cache(maxsize=4096)
 def unpack_price(text: str) -> Price:
     """The inverse of `Price.pack`."""
     version, free, *rates = text.split(";")
-    assert len(rates) == len(fields(Price)) - 2
-    return Price(version, *(Rate.unpack(rate) for rate in rates), free=bool(free))
+    given, read, write_5m, write_1h, output = map(Rate.unpack, rates)
+    return Price(version, given, read, write_5m, write_1h, output, free=bool(free))

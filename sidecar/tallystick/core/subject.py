@@ -84,6 +84,9 @@ def check_subject(subject: Subject) -> None:
     if len(labels) > MAX_LABELS:
         raise InvalidArgument("subject.labels", f"expected at most {MAX_LABELS}, got {len(labels)}")
     for name, value in labels:
-        if not 1 <= len(name) <= 64 or not name.replace("_", "a").replace(".", "a").replace("-", "a").isalnum():
+        if (
+            not 1 <= len(name) <= 64
+            or not name.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
+        ):
             raise InvalidArgument("subject.labels", "expected names of 1 to 64 of [a-z0-9_.-]")
         check_text(f"subject.labels[{name}]", value)

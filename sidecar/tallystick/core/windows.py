@@ -101,12 +101,10 @@ class Window:
     def _date_bounds(self, now_ms: int, zone: tzinfo) -> tuple[int, int]:
         """Find the bounds of a day or of a longer calendar span."""
         first = self._first_date(_local(now_ms, zone).date())
-        start = _begin_ms(first, zone)
-        while start > now_ms:  # the clocks went back over midnight: the window has begun already
-            first = self._first_date(first - timedelta(days=1))
-            start = _begin_ms(first, zone)
-        end = start
-        while end <= now_ms:  # more than once only over a date that the zone skipped
+        start = end = _begin_ms(first, zone)
+        # More than once where the clocks went back over midnight, so that a date has begun
+        # which they do not show yet, and over a date that they skip.
+        while end <= now_ms:
             first = self._next_date(first)
             start, end = end, _begin_ms(first, zone)
         return start, end

@@ -29,10 +29,12 @@ from tallystick.observe.metrics import Metrics
 from tallystick.policyfile import load_policy
 from tallystick.store.base import (
     Again,
+    Counters,
     ExtendAsk,
     Held,
     Refused,
     Released,
+    Replayed,
     ReserveAsk,
     SettleAsk,
     Settled,
@@ -109,11 +111,11 @@ class Engine:
                     self._give_back(call.tenant, reservation_id)
                 raise
             observe(time.perf_counter() - started)
-            if type(reply) is Held:
+            if isinstance(reply, Held):
                 return self._allow(plan, ask, reply)
-            if type(reply) is Refused:
+            if isinstance(reply, Refused):
                 return _deny(plan, ask, reply)
-            if type(reply) is not Again:
+            if isinstance(reply, Replayed):
                 return self._repeat(plan, reservation_id, reply.hold)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
@@ -227,7 +229,9 @@ class Engine:
         if hold is None or not hold.body:
             raise ReservationNotFound(f"no reservation {call.reservation_id!r}, and no tally came with it")
         if hold.price is None:
-            raise InvalidArgument("actual", "expected a cost: the reservation was made by cost, without a price")
+            raise InvalidArgument(
+                "actual", "expected a cost: the reservation was made by cost, without a price"
+            )
         cost = Cost(hold.price.charge_nano_usd(actual), actual.total)
         if max(cost) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
@@ -262,12 +266,12 @@ class Engine:
                 _limits(hold, rules.policy),
             )
             reply = await self._store.extend(call.tenant, ask)
-            if type(reply) is Again:
+            if isinstance(reply, Again):
                 rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
-            elif type(reply) is Refused:
+            elif isinstance(reply, Refused):
                 return _deny_more(hold, ask, reply)
             else:
-                hold.expires_ms, hold.nano_usd, hold.tokens = reply[1:]
+                hold.expires_ms, hold.nano_usd, hold.tokens = reply.expires_ms, reply.nano_usd, reply.tokens
                 tally = seal(self._tally_key, call.tenant, call.reservation_id, hold.text())
                 return Extension(tally, hold.expires_ms, hold.nano_usd, hold.tokens)
         raise StoreUnavailable("the store has too much to end; ask again")
@@ -279,17 +283,10 @@ class Engine:
         for _ in range(MOST_TRIES):
             plan = self._planner.plan(rules, call.subject, estimate)
             reply = await self._store.balance(plan)
-            if type(reply) is not Again:
-                break
+            if isinstance(reply, Counters):
+                return _balance(plan, reply)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
-        else:
-            raise StoreUnavailable("the store has too much to end; ask again")
-        values = iter(reply.values)
-        wallets = [
-            WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
-        ]
-        budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
-        return Balance(wallets, budgets, plan.policy_version, reply.stamp.now_ms)
+        raise StoreUnavailable("the store has too much to end; ask again")
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
         """Adds funds; the wallet, and the credit's id."""
@@ -342,15 +339,24 @@ def _deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
         refusal=explain_refusal(
             refused.reason,
             refused.binds,
-            plan.wallets,
-            plan.budgets,
-            refused.values,
-            taken,
-            refused.stamp.now_ms,
+            wallets=plan.wallets,
+            lines=plan.budgets,
+            values=refused.values,
+            taken=taken,
+            now_ms=refused.stamp.now_ms,
         ),
         now_ms=refused.stamp.now_ms,
         plan=plan,
     )
+
+
+def _balance(plan: Plan, counters: Counters) -> Balance:
+    values = iter(counters.values)
+    wallets = [
+        WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
+    ]
+    budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
+    return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
 
 
 def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
@@ -364,7 +370,9 @@ def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
 
 
 def _deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
-    lines = [replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)]
+    lines = [
+        replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)
+    ]
     wallets = []
     if hold.wallet:
         counter, _ = hold.wallet
@@ -373,7 +381,13 @@ def _deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     values = refused.values[first:] + refused.values[:first]
     taken = amounts(ask.nano_usd, ask.tokens)
     refusal = explain_refusal(
-        refused.reason, refused.binds, wallets, lines, values, taken, refused.stamp.now_ms
+        refused.reason,
+        refused.binds,
+        wallets=wallets,
+        lines=lines,
+        values=values,
+        taken=taken,
+        now_ms=refused.stamp.now_ms,
     )
     return Decision(
         ask.reservation_id,

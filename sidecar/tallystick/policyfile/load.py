@@ -1,5 +1,7 @@
 """From text to policy: the tree, its shape, its rules, and then the policy."""
 
+from itertools import islice
+
 from pydantic import ValidationError
 
 from tallystick.core.errors import InvalidPolicy
@@ -9,6 +11,9 @@ from tallystick.policyfile.document import Document
 from tallystick.policyfile.problems import in_order, problem, schema_problems
 from tallystick.policyfile.rules import broken_rules
 from tallystick.policyfile.tree import read_tree
+
+MAX_BROKEN_RULES = 100
+"""How many broken rules are looked for: nobody reads more, and each takes time."""
 
 
 def load_policy(text: str, version: int = 0) -> Policy:
@@ -48,5 +53,6 @@ def _check(text: str) -> Document | list[InvalidPolicy]:
         document = Document.model_validate(root.plain())
     except ValidationError as error:
         return schema_problems(error, root)
-    problems = [problem(root, loc, expected) for loc, expected in broken_rules(document)]
+    broken = islice(broken_rules(document), MAX_BROKEN_RULES)
+    problems = [problem(root, loc, expected) for loc, expected in broken]
     return in_order(problems) if problems else document

@@ -39,7 +39,7 @@ def _cascade(document: Document) -> Iterator[Broken]:
         seen.add(name)
     missing = [name for name in document.wallets if name not in seen]
     if missing:
-        yield ("cascade",), f"expected every wallet, left out: {', '.join(missing)}"
+        yield ("cascade",), f"expected every wallet, left out: {', '.join(missing[:5])}"
 
 
 def _window(budget: Budget) -> Iterator[tuple[str, str]]:

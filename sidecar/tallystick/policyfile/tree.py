@@ -24,7 +24,7 @@ MAX_NODES = 100_000
 DOCUMENT = "document"
 """The field that an error names when it is about the text as a whole."""
 
-# The parser in C where PyYAML has it: thirty times as fast.
+# The parser in C where PyYAML has it: several times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")

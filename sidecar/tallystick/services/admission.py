@@ -44,7 +44,9 @@ class Admission:
         hopeless = remaining_s is not None and expected_s > remaining_s
         if hopeless or len(self._waiting) >= self._most_waiting:
             self._metrics.shed.inc()
-            raise Overloaded(f"{len(self._waiting)} calls are waiting; ask again later, with a longer deadline")
+            raise Overloaded(
+                f"{len(self._waiting)} calls are waiting; ask again later, with a longer deadline"
+            )
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:

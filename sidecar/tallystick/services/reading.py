@@ -40,6 +40,8 @@ APIS = {
     budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
 }
 
+OUTCOMES = frozenset(map(int, Outcome))
+
 _dimensions = attrgetter(*DIMENSIONS)
 _usage = attrgetter(*Usage._fields)
 
@@ -96,7 +98,7 @@ def read_subject(message: budget_pb2.Subject) -> Subject:
     """Checks and translates. Raises InvalidArgument."""
     values = _dimensions(message)
     labels = tuple(sorted(message.labels.items())) if message.labels else ()
-    subject = Subject(*values, labels)
+    subject = Subject._make((*values, labels))
     together = "".join(values)
     # One look at all of them; only what stands out is looked at one by one.
     if labels or len(together) > MAX_VALUE_BYTES or not (together.isascii() and together.isprintable()):
@@ -147,7 +149,7 @@ def _read_tally(tally: bytes) -> bytes:
 def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
     """Checks and translates. Raises InvalidArgument."""
     tenant, reservation_id = _read_reservation(request)
-    if request.outcome not in Outcome.__members__.values():
+    if int(request.outcome) not in OUTCOMES:
         raise InvalidArgument("outcome", "expected one of " + ", ".join(Outcome.__members__))
     actual: Usage | Cost | None = None
     given = request.WhichOneof("actual")
@@ -213,9 +215,7 @@ def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
     group = dict(request.group)
     for name, value in group.items():
         check_text(f"group[{name[:64]!a}]", value)
-    return CreditCall(
-        tenant, request.wallet, group, request.amount, request.credit_id, request.reason
-    )
+    return CreditCall(tenant, request.wallet, group, request.amount, request.credit_id, request.reason)
 
 
 def check_batch(size: int) -> None:

@@ -6,7 +6,7 @@ import socket as sockets
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
+import grpc.aio
 import pygrpc_native.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -31,7 +31,7 @@ class ListenError(TallystickError):
     """An address can't be listened on."""
 
 
-Register = Callable[[grpc.aio.Server], None]
+Register = Callable[[grpc.aio.Server], object]
 
 
 class Servers:
@@ -66,7 +66,6 @@ class Servers:
             await _bind(self._server(transport, register, service), f"unix:{path}")
         finally:
             os.umask(mask)
-        path.chmod(0o600)
 
     def _server(self, transport: str, register: Register, service: str) -> grpc.aio.Server:
         make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server

@@ -1,5 +1,7 @@
 """From decisions to responses."""
 
+from collections.abc import Sequence
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -68,9 +70,9 @@ def _template(plan: Plan) -> pb.ReserveResponse:
     return template
 
 
-def _outline(model: str, price_version: str, lines: "tuple[BudgetLine, ...] | object") -> pb.ReserveResponse:
+def _outline(model: str, price_version: str, lines: Sequence[BudgetLine]) -> pb.ReserveResponse:
     response = pb.ReserveResponse(model=model, price_version=price_version)
-    for line in lines:  # type: ignore[attr-defined]
+    for line in lines:
         state = response.budgets.add(
             name=line.name,
             group=line.group,

@@ -18,6 +18,7 @@ from tallystick.core.hold import Hold, read_hold
 from tallystick.core.ledger import Entry
 from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.reasons import Reason
+from tallystick.store.address import StoreAddress
 from tallystick.store.base import (
     Again,
     Counters,
@@ -37,7 +38,6 @@ from tallystick.store.base import (
 )
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.scripts import load_script
-from tallystick.store.address import StoreAddress
 from tallystick.store.wire import Wire, encode
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
@@ -57,6 +57,10 @@ PASSING = (
 """Store errors that another time may not bring."""
 
 SCAN_COUNT = 1_000
+
+OF_THE_CALL = 7
+"""How many arguments of `reserve` are of the call, and not of its plan."""
+RESERVE = b"%b" + OF_THE_CALL * b"$%d\r\n%b\r\n"
 
 
 class ValkeyStore:
@@ -141,30 +145,17 @@ class ValkeyStore:
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
-        head = plan.remembered.get("reserve")
-        if head is None:
-            head = plan.remembered["reserve"] = self._reserve_head(plan)
-        reservation_id, body = ask.reservation_id.encode(), ask.body.encode()
+        reservation_id, content, body = ask.reservation_id.encode(), ask.content.encode(), ask.body.encode()
         nano_usd, tokens, ttl_ms = b"%d" % ask.nano_usd, b"%d" % ask.tokens, b"%d" % ask.ttl_ms
-        message = (
-            b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n"
-            % (
-                head,
-                len(reservation_id),
-                reservation_id,
-                len(ask.content),
-                ask.content.encode(),
-                len(nano_usd),
-                nano_usd,
-                len(tokens),
-                tokens,
-                len(ttl_ms),
-                ttl_ms,
-                1 if ask.refusal < 10 else 2,
-                ask.refusal,
-                len(body),
-                body,
-            )
+        message = RESERVE % (
+            plan.remembered.get("reserve") or self._reserve_head(plan),
+            *(len(reservation_id), reservation_id),
+            *(len(content), content),
+            *(len(nano_usd), nano_usd),
+            *(len(tokens), tokens),
+            *(len(ttl_ms), ttl_ms),
+            *(1 if ask.refusal < 10 else 2, b"%d" % ask.refusal),
+            *(len(body), body),
         )
         reply = await self._wire.run(message)
         if type(reply) is not list:
@@ -183,15 +174,16 @@ class ValkeyStore:
             raise IdMismatch("reservation_id: was used before with other content")
         raise ReservationEnded("reservation_id: was released before")
 
-    def _reserve_head(self, plan: Plan) -> bytes:
-        """The command up to what the call brings, of which there are seven arguments."""
+    def _reserve_head(self, plan: Plan) -> object:
+        """The command up to the arguments of the call, made once for a plan."""
         args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
         args += [self._retention_ms, len(plan.wallets), len(plan.budgets)]
         for wallet in plan.wallets:
             args += [wallet.counter, wallet.unit]
         for line in plan.budgets:
             args += [line.counter, line.unit, line.limit, int(line.rank), line.end]
-        return self._command("reserve", plan.tenant, args, more=7)
+        head = plan.remembered["reserve"] = self._command("reserve", plan.tenant, args, more=OF_THE_CALL)
+        return head
 
     async def settle(self, tenant: str, ask: SettleAsk) -> Settled:
         """See `Store.settle`."""

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tallystick.core.windows import (
     CALENDAR,
     MAX_LENGTH_MS,

@@ -1,6 +1,7 @@
 """Bad documents: which field is wrong, where it stands, and what the message says was expected."""
 
 import pytest
+
 from tallystick.core.errors import InvalidPolicy
 from tallystick.policyfile import find_problems, load_policy
 from tallystick.policyfile.tree import MAX_BYTES, MAX_DEPTH, MAX_NODES

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tallystick.policyfile.document import SECTIONS, Document
 from tallystick.policyfile.schema import PUBLISHED, json_schema, main, schema_text
 

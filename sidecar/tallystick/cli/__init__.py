@@ -1,0 +1,1 @@
+"""Operator commands. They speak gRPC to a sidecar, and never to its store."""

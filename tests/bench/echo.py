@@ -1,0 +1,43 @@
+"""A server that does nothing: `python -m tests.bench.echo TRANSPORT PORT RESPONSE_FILE`.
+
+It parses each Reserve and answers with a constant message: what a transport
+costs before anything is decided. Event loop and options are the sidecar's.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import grpc
+import pygrpc_native.aio
+import uvloop
+
+from tallystick.services.servers import OPTIONS
+from tallystick.v1 import budget_pb2 as pb
+from tallystick.v1 import budget_pb2_grpc
+
+
+class Echo(budget_pb2_grpc.BudgetServiceServicer):
+    """Answers every Reserve alike."""
+
+    def __init__(self, response: pb.ReserveResponse) -> None:
+        self._response = response
+
+    async def Reserve(
+        self, request: pb.ReserveRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.ReserveResponse:
+        return self._response
+
+
+async def serve(transport: str, port: int, response: pb.ReserveResponse) -> None:
+    """Serves until it is killed."""
+    make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
+    server: grpc.aio.Server = make(options=OPTIONS)
+    budget_pb2_grpc.add_BudgetServiceServicer_to_server(Echo(response), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), pb.ReserveResponse.FromString(Path(sys.argv[3]).read_bytes())))
