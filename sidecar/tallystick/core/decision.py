@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tallystick.core.hold import Hold
 from tallystick.core.money import usd_text
-from tallystick.core.plan import BudgetLine, Plan, WalletLine, counter_window, parse_counter
+from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, counter_window, parse_counter
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 
@@ -101,17 +101,15 @@ class Decision:
     @property
     def budgets(self) -> list[BudgetState]:
         """Every budget that was weighed, as it stands now."""
-        taken = amounts(self.nano_usd, self.tokens) if self.allowed else dict.fromkeys(Unit, 0)
+        taken = Taken(self.nano_usd, self.tokens) if self.allowed else NOTHING
         values = iter(self.values)
         return [
-            BudgetState(line, spent, held + taken[line.unit])
+            BudgetState(line, spent, held + taken[line.slot])
             for line, spent, held in zip(self.lines, values, values, strict=True)
         ]
 
 
-def amounts(nano_usd: int, tokens: int) -> dict[Unit, int]:
-    """What a call takes, by unit."""
-    return {Unit.NANO_USD: nano_usd, Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.CONCURRENT: 1}
+NOTHING = Taken(0, 0, 0, 0)
 
 
 def lines_of(hold: Hold, known: Sequence[BudgetLine]) -> list[BudgetLine]:
@@ -124,7 +122,7 @@ def lines_of(hold: Hold, known: Sequence[BudgetLine]) -> list[BudgetLine]:
         rank = Reason(held.rank)
         lines.append(
             BudgetLine(
-                name, group, unit, held.limit, rank, start_ms, end_ms, held.end, held.counter,
+                name, group, unit, SLOTS[unit], held.limit, rank, start_ms, end_ms, held.end, held.counter,
                 steps.get(held.counter, ()),
             )
         )  # fmt: skip
@@ -138,25 +136,25 @@ def explain_refusal(
     wallets: Sequence[WalletLine],
     lines: Sequence[BudgetLine],
     values: Sequence[int],
-    taken: dict[Unit, int],
+    taken: Taken,
     now_ms: int,
 ) -> Refusal:
     """Says what binds. `values`: balance and held of each wallet, spent and held of each line."""
     if reason is Reason.CAN_NEVER_FIT:
-        line = next(x for x in lines if x.rank and taken[x.unit] > x.limit)
-        short = taken[line.unit] - line.limit
+        line = next(x for x in lines if x.rank and taken[x.slot] > x.limit)
+        short = taken[line.slot] - line.limit
         text = (
-            f"{amount_text(taken[line.unit], line.unit)} is more than the whole limit of {_budget_text(line)}"
+            f"{amount_text(taken[line.slot], line.unit)} is more than the whole limit of {_budget_text(line)}"
         )
         return Refusal(reason, text, budget=line.name, group=line.group, shortfall=short, unit=line.unit)
     if binds:
         line = lines[binds - 1]
         at = 2 * (len(wallets) + binds - 1)
-        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.unit] - line.limit, now_ms)
+        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.slot] - line.limit, now_ms)
     if reason is Reason.INSUFFICIENT_FUNDS and wallets:
         wallet = wallets[-1]
         at = 2 * (len(wallets) - 1)
-        short = taken[wallet.unit] - (values[at] - values[at + 1])
+        short = taken[SLOTS[wallet.unit]] - (values[at] - values[at + 1])
         text = (
             f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(short, wallet.unit)}"
         )

@@ -19,6 +19,8 @@ from tallystick.core.price import Price, unpack_price
 SEAL_BYTES = 16
 TALLY_VERSION = b"\x01"
 MAX_TALLY_BYTES = 65_536
+LATE = " late"
+"""Follows the content of a Settle that came after the hold had ended, for the same answer again."""
 
 
 class State(StrEnum):
@@ -58,7 +60,7 @@ class Hold:
     charged_tokens: int = 0
     charged_requests: int = 0
     ended_as: str = ""
-    """The content of the request that ended it."""
+    """The content of the Settle that ended it."""
     answer: str = ""
     body: str = ""
 

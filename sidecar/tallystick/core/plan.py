@@ -14,6 +14,7 @@ window is changed counts anew; a changed limit keeps what is spent.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from tallystick.core.policy import Budget, OnExpiry, Policy, Unit, Unmatched, WalletTemplate
@@ -23,8 +24,21 @@ from tallystick.core.subject import CALL_DIMENSIONS, Subject
 from tallystick.core.windows import Span
 
 FOREVER_MS = 2**62
+NO_LIMIT = 2**64
 WINDOW_NEVER_ENDS = "0"
 WINDOW_ENDS_WITH_SESSION = "session"
+
+
+class Taken(NamedTuple):
+    """What a call takes of each unit; `SLOTS` says which is which."""
+
+    nano_usd: int
+    tokens: int
+    requests: int = 1
+    concurrent: int = 1
+
+
+SLOTS = {Unit.NANO_USD: 0, Unit.TOKENS: 1, Unit.REQUESTS: 2, Unit.CONCURRENT: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,8 @@ class BudgetLine:
     name: str
     group: str
     unit: Unit
+    slot: int
+    """The place of its unit among what a call takes (`Taken`)."""
     limit: int
     rank: Reason
     """What it refuses with; `NONE` never refuses."""
@@ -79,25 +95,20 @@ class Plan:
     """What adapters and stores derive from it once."""
 
     @cached_property
-    def largest(self) -> dict[Unit, int]:
-        """The largest amount of each unit that every enforced budget could ever hold."""
-        largest: dict[Unit, int] = {}
+    def most(self) -> Taken:
+        """What a call may take at most, so that each enforced budget can ever hold it."""
+        most = [NO_LIMIT] * 4
         for line in self.budgets:
             if line.rank is not Reason.NONE:
-                largest[line.unit] = min(line.limit, largest.get(line.unit, line.limit))
-        return largest
+                most[line.slot] = min(line.limit, most[line.slot])
+        return Taken(*most)
 
     def refuses(self, nano_usd: int, tokens: int) -> Reason:
         """The refusal that no counter can change, for a call that takes this."""
         if self.refusal and self.refusal < Reason.CAN_NEVER_FIT:
             return self.refusal
-        largest = self.largest
-        if (
-            nano_usd > largest.get(Unit.NANO_USD, nano_usd)
-            or tokens > largest.get(Unit.TOKENS, tokens)
-            or largest.get(Unit.REQUESTS, 1) < 1
-            or largest.get(Unit.CONCURRENT, 1) < 1
-        ):
+        most = self.most
+        if nano_usd > most.nano_usd or tokens > most.tokens or most.requests < 1 or most.concurrent < 1:
             return Reason.CAN_NEVER_FIT
         return self.refusal
 
@@ -211,6 +222,7 @@ def _budget_line(tenant: str, budget: Budget, values: dict[str, str], now_ms: in
         name=budget.name,
         group=unquote(group),
         unit=budget.unit,
+        slot=SLOTS[budget.unit],
         limit=budget.limit,
         rank=reason_of(budget),
         start_ms=start_ms,

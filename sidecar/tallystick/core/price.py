@@ -54,25 +54,21 @@ class Price:
 
     def charge_nano_usd(self, usage: Usage) -> int:
         """What the usage cost, rounded half-even."""
-        size = usage.total_input
-        return round_half_even(
-            usage.input * self.input.at(size)
-            + usage.cache_read * self.cache_read.at(size)
-            + usage.cache_write_5m * self.cache_write_5m.at(size)
-            + usage.cache_write_1h * self.cache_write_1h.at(size)
-            + usage.output * self.output.at(size)
-        )
+        return round_half_even(self._femto_usd(usage))
 
     def hold_nano_usd(self, estimate: Usage) -> int:
         """What a call may cost, rounded up."""
-        size = estimate.total_input
-        return round_up(
-            estimate.input * self.input.at(size)
-            + estimate.cache_read * self.cache_read.at(size)
-            + estimate.cache_write_5m * self.cache_write_5m.at(size)
-            + estimate.cache_write_1h * self.cache_write_1h.at(size)
-            + estimate.output * self.output.at(size)
-        )
+        return round_up(self._femto_usd(estimate))
+
+    def _femto_usd(self, usage: Usage) -> int:
+        given, read, write_5m, write_1h, output, _ = usage
+        size = given + read + write_5m + write_1h
+        femto = given * self.input.at(size) + output * self.output.at(size)
+        if read or write_5m or write_1h:
+            femto += read * self.cache_read.at(size)
+            femto += write_5m * self.cache_write_5m.at(size)
+            femto += write_1h * self.cache_write_1h.at(size)
+        return femto
 
     def pack(self) -> str:
         """As one line of text, for the hold and the ledger."""

@@ -1,5 +1,7 @@
 """Who is spending, as dimensions."""
 
+import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
@@ -27,6 +29,7 @@ LABEL_PREFIX = "label."
 
 MAX_VALUE_BYTES = 256
 MAX_LABELS = 16
+LABEL_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
 class Subject(NamedTuple):
@@ -52,11 +55,13 @@ class Subject(NamedTuple):
             return dict(self.labels).get(dimension[len(LABEL_PREFIX) :], "")
         return str(getattr(self, dimension))
 
-    def text(self) -> str:
-        """What is given, one `dimension=value` a tab, for the ledger."""
-        given = [f"{name}={value}" for name, value in zip(DIMENSIONS, self, strict=False) if value]
-        given += [f"{LABEL_PREFIX}{name}={value}" for name, value in self.labels]
-        return "\t".join(given)
+
+@lru_cache(maxsize=8192)
+def subject_text(subject: Subject) -> str:
+    """What is given, one `dimension=value` a tab, for the ledger."""
+    given = [f"{name}={value}" for name, value in zip(DIMENSIONS, subject, strict=False) if value]
+    given += [f"{LABEL_PREFIX}{name}={value}" for name, value in subject.labels]
+    return "\t".join(given)
 
 
 def check_text(field: str, value: str, max_bytes: int = MAX_VALUE_BYTES) -> None:
@@ -84,9 +89,6 @@ def check_subject(subject: Subject) -> None:
     if len(labels) > MAX_LABELS:
         raise InvalidArgument("subject.labels", f"expected at most {MAX_LABELS}, got {len(labels)}")
     for name, value in labels:
-        if (
-            not 1 <= len(name) <= 64
-            or not name.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
-        ):
+        if not LABEL_NAME.fullmatch(name):
             raise InvalidArgument("subject.labels", "expected names of 1 to 64 of [a-z0-9_.-]")
         check_text(f"subject.labels[{name}]", value)

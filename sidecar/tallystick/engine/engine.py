@@ -1,7 +1,7 @@
 """The use-cases. Each walks straight through: ask → plan → one step in the store → answer."""
 
 import asyncio
-import secrets
+import os
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,7 +10,6 @@ from tallystick.core.decision import (
     BudgetState,
     Decision,
     WalletState,
-    amounts,
     explain_refusal,
     lines_of,
 )
@@ -18,9 +17,10 @@ from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUn
 from tallystick.core.hold import Hold, hold_body, read_hold, seal, tally_record, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
-from tallystick.core.plan import Plan, WalletLine, group_text, parse_counter, wallet_counter
+from tallystick.core.plan import Plan, Taken, WalletLine, group_text, parse_counter, wallet_counter
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
+from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import BalanceCall, Cost, CreditCall, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
@@ -86,10 +86,10 @@ class Engine:
         Raises:
             InvalidArgument, IdMismatch, ReservationEnded, StoreUnavailable.
         """
-        reservation_id = call.reservation_id or f"r-{secrets.token_hex(12)}"
+        reservation_id = call.reservation_id or f"r-{os.urandom(12).hex()}"
         rules = await self._planner.rules(call.tenant)
         estimate = await self._estimator.estimate(call, rules.policy)
-        subject_text = call.subject.text()
+        about = subject_text(call.subject)
         observe = self._store_seconds("reserve").observe
         for _ in range(MOST_TRIES):
             plan = self._planner.plan(rules, call.subject, estimate)
@@ -101,7 +101,7 @@ class Engine:
                 cost.tokens,
                 call.ttl_ms or plan.hold_ttl_ms,
                 plan.refuses(cost.nano_usd, cost.tokens),
-                hold_body(plan, subject_text),
+                hold_body(plan, about),
             )
             started = time.perf_counter()
             try:
@@ -301,7 +301,7 @@ class Engine:
         group = group_text(wallet.per, call.group)
         counter = wallet_counter(call.tenant, wallet, group)
         line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter)
-        credit_id = call.credit_id or f"c-{secrets.token_hex(12)}"
+        credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
         funds = await self._store.credit(call.tenant, line, call.amount, credit_id, call.reason)
         return WalletState(line.name, line.group, line.unit, *funds), credit_id
 
@@ -327,7 +327,7 @@ class Engine:
 
 
 def _deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
-    taken = amounts(ask.nano_usd, ask.tokens)
+    taken = Taken(ask.nano_usd, ask.tokens)
     return Decision(
         reservation_id=ask.reservation_id,
         model=plan.model,
@@ -379,7 +379,7 @@ def _deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
         wallets = [WalletLine(*parse_counter(counter), counter)]
     first = 2 * len(lines)
     values = refused.values[first:] + refused.values[:first]
-    taken = amounts(ask.nano_usd, ask.tokens)
+    taken = Taken(ask.nano_usd, ask.tokens)
     refusal = explain_refusal(
         refused.reason,
         refused.binds,

@@ -96,6 +96,13 @@ def _check_name(field: str, value: str) -> None:
 
 def read_subject(message: budget_pb2.Subject) -> Subject:
     """Checks and translates. Raises InvalidArgument."""
+    return _read_subject(message.SerializeToString())
+
+
+@lru_cache(maxsize=8192)
+def _read_subject(raw: bytes) -> Subject:
+    """The same few subjects come again and again."""
+    message = budget_pb2.Subject.FromString(raw)
     values = _dimensions(message)
     labels = tuple(sorted(message.labels.items())) if message.labels else ()
     subject = Subject._make((*values, labels))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tallystick.core.decision import BudgetState, Decision, Refusal, WalletState, amounts
+from tallystick.core.decision import NOTHING, BudgetState, Decision, Refusal, WalletState
 from tallystick.core.money import MAX_AMOUNT
-from tallystick.core.plan import BudgetLine, Plan
+from tallystick.core.plan import BudgetLine, Plan, Taken
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.engine.engine import Balance, Extension
@@ -37,7 +37,7 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
         response.tally = decision.tally
         seconds, ms = divmod(decision.expires_ms, 1000)
         response.expires_at.seconds, response.expires_at.nanos = seconds, ms * 1_000_000
-        taken = amounts(decision.nano_usd, decision.tokens)
+        taken = Taken(decision.nano_usd, decision.tokens)
         if decision.wallet is not None:
             response.wallet, response.wallet_group = decision.wallet.name, decision.wallet.group
     else:
@@ -46,7 +46,7 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
         taken = NOTHING
     values = iter(decision.values)
     for line, state in zip(decision.lines, response.budgets, strict=True):
-        spent, held = next(values), next(values) + taken[line.unit]
+        spent, held = next(values), next(values) + taken[line.slot]
         used = spent + held
         if used > MAX_AMOUNT:
             _fill(state, BudgetState(line, spent, held))
@@ -55,9 +55,6 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
         if line.steps and used >= line.steps[0][0]:
             state.threshold_percent = BudgetState(line, spent, held).threshold_percent
     return response
-
-
-NOTHING = dict.fromkeys(Unit, 0)
 
 
 def _template(plan: Plan) -> pb.ReserveResponse:

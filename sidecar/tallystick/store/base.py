@@ -207,6 +207,7 @@ class Store(Protocol):
         """Adds to an open hold.
 
         Raises:
+            IdMismatch: the extension id added another amount.
             ReservationNotFound: there is no such hold.
             ReservationEnded: it is not open.
         """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
-from tallystick.core.hold import Hold, State, read_hold
+from tallystick.core.hold import LATE, Hold, State, read_hold
 from tallystick.core.ledger import Entry, charge, post
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, WalletLine
@@ -176,8 +176,9 @@ class MemoryStore:
                 raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
             hold.state = State.LOST
         was_estimated = hold.state in (State.EXPIRED, State.ESTIMATED)
-        if hold.state in (State.SETTLED, State.ESTIMATED) and hold.ended_as == ask.content:
-            return _settled(p, hold, was_estimated, late=False, changed=False)
+        ended_late = hold.ended_as == ask.content + LATE
+        if hold.state in (State.SETTLED, State.ESTIMATED) and (ended_late or hold.ended_as == ask.content):
+            return _settled(p, hold, was_estimated, ended_late, changed=False)
         if hold.state is State.SETTLED:
             raise IdMismatch(f"reservation {ask.reservation_id!r} was settled with other content")
         if was_estimated and ask.estimated:
@@ -205,8 +206,9 @@ class MemoryStore:
             usage=ask.usage,
             tally=tally,
         )
+        hold.ended_as = ask.content if hold.state is State.OPEN else ask.content + LATE
         self._charge(p, hold, nano_usd, tokens, requests)
-        hold.state, hold.ended_as = State.ESTIMATED if ask.estimated else State.SETTLED, ask.content
+        hold.state = State.ESTIMATED if ask.estimated else State.SETTLED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
         self._end_due(p, 4)
@@ -236,7 +238,10 @@ class MemoryStore:
         """See `Store.extend`."""
         p, name = self._begin(tenant), f"{tenant}:r:{ask.reservation_id}"
         seen = f"{tenant}:e:{ask.reservation_id}\t{ask.extension_id}"
+        content = f"{ask.nano_usd}\t{ask.tokens}"
         hold = _open_hold(p, name, ask.reservation_id)
+        if ask.extension_id and p.hold.get(seen, content) != content:
+            raise IdMismatch(f"extension {ask.extension_id!r} was made with other content")
         if ask.extension_id and seen not in p.hold:
             if p.version(tenant) != ask.policy_version:
                 return Again(p.now_ms, p.version(tenant))
@@ -249,7 +254,7 @@ class MemoryStore:
             post(p.count, hold, ask.nano_usd, ask.tokens, 0)
             hold.nano_usd += ask.nano_usd
             hold.tokens += ask.tokens
-            p.hold[seen] = "1"
+            p.hold[seen] = content
             p.schedule(f"a:{seen}", p.now_ms + self._retention_ms)
         hold.expires_ms = max(hold.expires_ms, p.now_ms + ask.ttl_ms)
         p.hold[name] = hold.text()

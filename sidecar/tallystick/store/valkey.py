@@ -237,6 +237,8 @@ class ValkeyStore:
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}")
         if code == ENDED:
             raise ReservationEnded(f"reservation {ask.reservation_id!r} has ended")
+        if code == MISMATCH:
+            raise IdMismatch(f"extension {ask.extension_id!r} was made with other content")
         if code == DENY:
             return Refused(_stamp(reply), Reason(reply[4]), reply[5], _values(reply[6]))
         return Extended(_stamp(reply), reply[4], int(reply[5]), int(reply[6]))

@@ -21,7 +21,7 @@ local function begin(tenant)
 end
 
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Appends one ledger entry, before the writes that it tells of: it is the one

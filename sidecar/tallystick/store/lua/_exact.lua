@@ -10,7 +10,7 @@ end
 
 -- a + b
 local function add(a, b)
-  if #a < 16 and #b < 16 then return string.format('%.0f', a + b) end
+  if #a < 16 and #b < 16 then return string.format('%d', a + b) end
   local high, low = limbs(a)
   local high_b, low_b = limbs(b)
   high, low = high + high_b, low + low_b

@@ -1,6 +1,7 @@
 -- A hold's record in HOLD, under `TENANT:r:ID`. Lines:
 --   1  what changes, by tabs: state, expires, nano_usd held, tokens held,
---      nano_usd charged, tokens charged, requests charged, content of the end
+--      nano_usd charged, tokens charged, requests charged, content of the Settle
+--      (and ` late` where the hold had ended before)
 --   2  the answer, by tabs: content, reserved_at, wallet counter, wallet unit,
 --      nano_usd, tokens, expires, then spent and held of every budget before it
 --   3  the body: what happens on expiry

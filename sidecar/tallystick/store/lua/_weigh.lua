@@ -9,10 +9,11 @@ local function weigh(n, values, value_at, budgets, budget_at, amounts)
   local worst, binds
   for i = 0, n - 1 do
     local b, v = budget_at + 5 * i, value_at + 2 * i
-    local rank, amount = tonumber(budgets[b + 3]), amounts[budgets[b + 1]]
-    if rank > 0 and amount ~= '0' and (not worst or rank < worst)
-      and not fits(values[v] or '0', values[v + 1] or '0', amount, budgets[b + 2]) then
-      worst, binds = rank, i + 1
+    local rank, amount = budgets[b + 3], amounts[budgets[b + 1]]
+    if rank ~= '0' and amount ~= '0'
+      and not fits(values[v] or '0', values[v + 1] or '0', amount, budgets[b + 2])
+      and (not worst or tonumber(rank) < worst) then
+      worst, binds = tonumber(rank), i + 1
     end
   end
   return worst, binds

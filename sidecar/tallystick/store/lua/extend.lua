@@ -8,7 +8,8 @@
 --   {0 ALLOW, now, seq, epoch, expires, nano_usd, tokens}: what is held in all
 --   {1 DENY, now, seq, epoch, reason, index of the budget or 0, values}: spent and
 --      held of each budget, then balance and held of the wallet
---   {2 AGAIN, now, policy version}   {5 ENDED}   {6 NOT_FOUND}
+--   {2 AGAIN, now, policy version}   {4 MISMATCH}: the extension id added another amount
+--   {5 ENDED}   {6 NOT_FOUND}
 -- include _begin _exact _hold _due _weigh
 local tenant, id, extension, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local nano, tokens = ARGV[7], ARGV[8]
@@ -20,7 +21,10 @@ local value = call('HGET', HOLD, field)
 if not value or value:sub(1, 1) == 'T' then return {6} end
 local hold = read_hold(value)
 if hold.state ~= 'O' then return {5} end
-local adds = extension ~= '' and call('HEXISTS', HOLD, seen) == 0
+local content = nano .. '\t' .. tokens
+local known = extension ~= '' and call('HGET', HOLD, seen)
+if known and known ~= content then return {4} end
+local adds = extension ~= '' and not known
 if adds and version ~= ARGV[4] then return {2, now, version} end
 
 if adds then
@@ -61,7 +65,7 @@ if adds then
   append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
   post(hold, amounts, {u = '0', t = '0', r = '0'}, retention_ms)
   hold.nano, hold.tokens = add(hold.nano, nano), add(hold.tokens, tokens)
-  call('HSET', HOLD, seen, '1')
+  call('HSET', HOLD, seen, content)
   call('ZADD', DUE, now + retention_ms, 'a:' .. seen)
 end
 

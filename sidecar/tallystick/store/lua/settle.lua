@@ -33,8 +33,9 @@ local function answer(code, is_estimated, late)
 end
 
 local was_estimated = hold.state == 'X' or hold.state == 'E'
-if (hold.state == 'S' or hold.state == 'E') and hold.ended_as == content then
-  return answer(3, was_estimated, false)
+local ended_late = hold.ended_as == content .. ' late'
+if (hold.state == 'S' or hold.state == 'E') and (hold.ended_as == content or ended_late) then
+  return answer(3, was_estimated, ended_late)
 end
 if hold.state == 'S' then return {4} end
 if was_estimated and estimated then return answer(3, true, true) end
@@ -46,7 +47,7 @@ local late = hold.state ~= 'O'
 append('settle', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, 'outcome', ARGV[9],
   'estimated', ARGV[8], 'usage', ARGV[10], 'tally', lost and value or '')
 charge(hold, nano, tokens, requests, retention_ms)
-hold.state, hold.ended_as = estimated and 'E' or 'S', content
+hold.state, hold.ended_as = estimated and 'E' or 'S', late and content .. ' late' or content
 write_hold(field, hold)
 call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, 'r:' .. field)
 end_due(4, retention_ms)
