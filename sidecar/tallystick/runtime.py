@@ -16,7 +16,7 @@ from pathlib import Path
 from tallystick.background.sweeper import sweep_for_ever
 from tallystick.config import Settings
 from tallystick.core.errors import StoreUnusable
-from tallystick.engine import Engine
+from tallystick.engine import Administration, Engine, Planner
 from tallystick.observe.http import READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
@@ -79,7 +79,9 @@ class Sidecar:
         self._store = store = self._make_store()
         ending.push_async_callback(store.close)
         counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
-        self._engine = Engine(store, counter, self.metrics)
+        planner = Planner(store, self.metrics)
+        self._engine = Engine(store, planner, counter, self.metrics)
+        self._administration = Administration(store, planner)
         await self._servers.set_serving(False)
         ending.push_async_callback(self._servers.stop, settings.drain_timeout.total_seconds())
         await self._listen()
@@ -105,7 +107,7 @@ class Sidecar:
         admission = Admission(settings.max_in_flight, settings.max_queued, metrics)
         metrics.in_flight.set_function(lambda: admission.at_work)
         budget = BudgetService(self._engine, admission, metrics, debug_enabled())
-        admin = AdminService(self._engine, Admission(ADMIN_CALLS, ADMIN_CALLS, metrics), metrics)
+        admin = AdminService(self._administration, Admission(ADMIN_CALLS, ADMIN_CALLS, metrics), metrics)
         servers = self._servers
         add_budget = partial(add_BudgetServiceServicer_to_server, budget)
         add_admin = partial(add_AdminServiceServicer_to_server, admin)
@@ -124,7 +126,7 @@ class Sidecar:
         await store.open()
         self._engine.seal_with(await self._tally_key())
         for path in settings.policy_files:
-            tenant, number, _ = await self._engine.apply_policy(path.read_text(), None)
+            tenant, number, _ = await self._administration.apply_policy(path.read_text(), None)
             log.info("policy %s of tenant %s is in force, version %d", path, tenant, number)
         self._states["policies"] = READY
         _spare_collections()

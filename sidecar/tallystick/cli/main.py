@@ -1,56 +1,115 @@
 """The command `tallystick`: the application, and what becomes of every error."""
 
-import os
+import io
 import sys
 import traceback
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from tallystick.cli.about import demo, version
+from tallystick.cli.balances import balance
 from tallystick.cli.exits import CommandError, ExitCode
+from tallystick.cli.options import register
+from tallystick.cli.policies import apply, show_policy, validate
+from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
+from tallystick.cli.wallets import credit, show_wallets
 
-HELP = """
-Decides on AI spend before it happens.
-
-A call to a model provider is reserved before, and settled after: when the money is gone, the
-next call is refused before the provider is asked.
-"""
-
-app = typer.Typer(
-    name="tallystick",
-    help=HELP,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+HELP = (
+    "Decides on AI spend before it happens.\n\nReserve the cost before a call to a model provider, settle "
+    "after it with what was really spent; when the money is gone, the next call is refused."
 )
-app.command()(serve)
+EXIT_CODES = """[bold]Exit codes[/bold]
+ 0  done, or ALLOW
+ 1  the input was refused: a bad policy, a wrong field, an unknown reservation
+ 2  the command line or the settings are wrong
+ 3  the sidecar or its store can't be reached, or the sidecar can't start
+10  DENY
+70  a bug in Tallystick
+
+[bold]To begin[/bold]
+tallystick demo"""
+_LOOKS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": "rich",
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+app = typer.Typer(name="tallystick", help=HELP, epilog=EXIT_CODES, pretty_exceptions_enable=False, **_LOOKS)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    group = typer.Typer(name=name, help=text, **_LOOKS)
+    app.add_typer(group)
+    return group
+
+
+register(app, serve, "tallystick serve --policy acme.yaml")
+register(app, demo, "tallystick demo")
+policy = _group("policy", "Check a policy, put it in force, show the one in force.")
+register(policy, validate, "tallystick policy validate acme.yaml")
+register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
+register(policy, show_policy, "tallystick policy show acme", name="show")
+wallet = _group("wallet", "Prepaid funds: add to them, list them.")
+register(
+    wallet,
+    credit,
+    "tallystick wallet credit acme user '25 USD' --group user=alice \\\n    --reason 'invoice 17'",
+)
+register(wallet, show_wallets, "tallystick wallet show acme", name="show")
+register(app, balance, "tallystick balance acme --user alice --team search --environment dev")
+register(
+    app,
+    reserve,
+    "tallystick reserve acme --user alice --model gpt-5-mini \\\n    --input-tokens 1200 --max-output 500",
+    "tallystick reserve acme --user alice --cost '0.25 USD'",
+    "tallystick reserve acme --user alice --request body.json --api openai-chat",
+)
+register(
+    app,
+    settle,
+    "tallystick settle acme r-17 --outcome completed --input 1180 --output 312",
+    "tallystick settle acme r-17 --usage answer.json",
+)
+register(app, release, "tallystick release acme r-17")
+register(app, extend, "tallystick extend acme r-17 --ttl 10m --more '0.10 USD' --id x-1")
+register(app, version, "tallystick version")
 
 
 def main() -> NoReturn:
     """Run the command that the arguments name, and exit; no exception gets out."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal can't show
     try:
         app()
     except CommandError as error:
         _complain(*error.lines)
         sys.exit(error.code)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.OK)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-        _complain(f"unexpected {type(error).__name__} at {place}: {error}", "This is a bug; please report it.")
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        _complain(
+            f"unexpected {type(error).__name__} at {place}: {error}", "This is a bug; please report it."
+        )
         sys.exit(ExitCode.BUG)
     sys.exit(ExitCode.OK)
 
 
-def _complain(*lines: str) -> None:
-    first, *rest = lines
+def _complain(first: str, *rest: str) -> None:
     sys.stderr.write("\n".join([f"tallystick: {first}", *rest]) + "\n")

@@ -1,11 +1,14 @@
 """`tallystick serve`: the sidecar itself."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tallystick.cli.exits import CommandError, ExitCode
+from tallystick.cli.files import read_text
+from tallystick.cli.policies import problem_lines
+from tallystick.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from tallystick.config import Settings
@@ -18,27 +21,27 @@ Listen = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="The TCP address of the gRPC service; '' for none.")
 ]
 HttpListen = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="The address of /metrics, /livez and /readyz.")
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The address of /metrics, /livez and /readyz; '' for none."),
 ]
 StoreUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The store in place of the embedded one. Others see it in the list of processes: with a "
-        "password, set TALLYSTICK_STORE_URL instead.",
+        help="The store, in place of the embedded one. Put a password into TALLYSTICK_STORE_URL instead: "
+        "the list of processes shows options.",
     ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the embedded store, the sockets and the key live.")
 ]
 Transport = Annotated[str | None, typer.Option(metavar="native|grpcio", help="Which gRPC server.")]
-LogLevel = Annotated[
-    str | None, typer.Option(metavar="debug|info|warning|error", help="The least to log.")
-]
+LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="json|text", help="How to log, on stderr.")]
 
 
 def serve(
+    *,
     policy: PolicyFiles = None,
     listen: Listen = None,
     http_listen: HttpListen = None,
@@ -50,8 +53,8 @@ def serve(
 ) -> None:
     """Run the sidecar until it is told to stop.
 
-    Every option goes before its variable, TALLYSTICK_LISTEN for --listen and so on; without either
-    there is an embedded store, a Unix socket and 127.0.0.1:50061.
+    Options go before the environment (TALLYSTICK_LISTEN for --listen, and so on), where there are more
+    settings. With none it starts a store of its own and listens on a Unix socket and 127.0.0.1:50061.
     """
     given = {
         "policy_files": policy or None,
@@ -63,61 +66,33 @@ def serve(
         "log_level": log_level,
         "log_format": log_format,
     }
-    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
-    check_policies(settings.policy_files)
-    run(settings)
+    settings = read_settings(**{field: value for field, value in given.items() if value is not None})
+    for file in settings.policy_files:
+        if lines := problem_lines(str(file), read_text(str(file))):
+            raise CommandError(ExitCode.REFUSED, f"{file} is refused", *lines)
+    _run(settings)
 
 
-def read_settings(**overrides: Any) -> "Settings":
-    """Read the settings; what is wrong is reported as the option or variable it came from."""
-    from tallystick.config import PREFIX, ConfigError, load_settings
-
-    options = {"policy_files": "--policy"} | {
-        name: "--" + name.replace("_", "-") for name in overrides if name != "policy_files"
-    }
-    try:
-        return load_settings(**overrides)
-    except ConfigError as error:
-        lines = list(error.problems)
-        for name in overrides:
-            variable = f"{PREFIX}{name.upper()}:"
-            lines = [line.replace(variable, f"{options[name]}:", 1) for line in lines]
-        raise CommandError(ExitCode.USAGE, "the settings are wrong", *lines) from None
-
-
-def check_policies(files: tuple[Path, ...]) -> None:
-    """Refuse to start with a policy that can't be read or is wrong, with all that is wrong in it."""
-    from tallystick.policyfile import find_problems
-
-    for file in files:
-        try:
-            problems = find_problems(file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(ExitCode.USAGE, f"{file}: {error}") from None
-        if problems:
-            raise CommandError(ExitCode.REFUSED, f"{file} is refused", *map(str, problems))
-
-
-def run(settings: "Settings") -> None:
+def _run(settings: "Settings") -> None:
     """Serve, and turn what ends a start into one clear line."""
     import logging
 
     import uvloop
 
     from tallystick import runtime
-    from tallystick.config import ConfigError
     from tallystick.core.errors import InvalidPolicy, TallystickError
     from tallystick.observe import logs
 
     logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(runtime.serve(settings))
-    except ConfigError as error:
-        raise CommandError(ExitCode.USAGE, *error.problems) from None
     except InvalidPolicy as error:
         raise CommandError(ExitCode.REFUSED, f"a policy is refused: {error}") from None
-    except (TallystickError, OSError) as error:
+    except TallystickError as error:  # also an address that can't be had, though it is well-formed
         raise CommandError(ExitCode.UNREACHABLE, str(error)) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise CommandError(ExitCode.UNREACHABLE, f"{place}{error.strerror or error}") from None
     except Exception as error:
         logging.getLogger("tallystick").critical("the sidecar failed", exc_info=error)
         raise

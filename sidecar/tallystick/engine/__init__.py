@@ -1,5 +1,7 @@
-"""The use-cases: reserve, settle, release, extend, balance; credit and policy."""
+"""The use-cases: reserve, settle, release, extend, balance; and the administration."""
 
+from tallystick.engine.administration import Administration
 from tallystick.engine.engine import Engine
+from tallystick.engine.planner import Planner
 
-__all__ = ["Engine"]
+__all__ = ["Administration", "Engine", "Planner"]

@@ -3,30 +3,24 @@
 import asyncio
 import os
 import time
-from dataclasses import replace
-from typing import NamedTuple
 
 from tallystick.core.decision import (
-    BudgetState,
     Decision,
-    WalletState,
-    explain_refusal,
-    lines_of,
 )
 from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
-from tallystick.core.hold import Hold, hold_body, read_hold, seal, tally_record, unseal
+from tallystick.core.hold import Hold, hold_body, read_hold, seal, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
-from tallystick.core.plan import Plan, Taken, WalletLine, group_text, parse_counter, wallet_counter
+from tallystick.core.plan import parse_counter
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
-from tallystick.engine.calls import BalanceCall, Cost, CreditCall, ExtendCall, ReserveCall, SettleCall
+from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
+from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
-from tallystick.engine.planner import Planner, Rules
+from tallystick.engine.planner import Planner
 from tallystick.observe.metrics import Metrics
-from tallystick.policyfile import load_policy
 from tallystick.store.base import (
     Again,
     Counters,
@@ -39,7 +33,6 @@ from tallystick.store.base import (
     SettleAsk,
     Settled,
     Store,
-    StoredPolicy,
 )
 from tallystick.tokens import TokenCounter
 
@@ -47,30 +40,12 @@ MOST_TRIES = 100
 """How often one call is planned again: each time the store had more to end, or news."""
 
 
-class Balance(NamedTuple):
-    """What a subject's next call would meet."""
-
-    wallets: list[WalletState]
-    budgets: list[BudgetState]
-    policy_version: int
-    now_ms: int
-
-
-class Extension(NamedTuple):
-    """A longer hold, with its new tally."""
-
-    tally: bytes
-    expires_ms: int
-    nano_usd: int
-    tokens: int
-
-
 class Engine:
     """Decides. It holds no authority of its own: everything is in the store."""
 
-    def __init__(self, store: Store, counter: TokenCounter, metrics: Metrics) -> None:
+    def __init__(self, store: Store, planner: Planner, counter: TokenCounter, metrics: Metrics) -> None:
         self._store = store
-        self._planner = Planner(store, metrics)
+        self._planner = planner
         self._estimator = Estimator(counter)
         self._store_seconds = metrics.store
         self._tally_key = b""
@@ -112,70 +87,13 @@ class Engine:
                 raise
             observe(time.perf_counter() - started)
             if isinstance(reply, Held):
-                return self._allow(plan, ask, reply)
+                return allow(self._tally_key, plan, ask, reply)
             if isinstance(reply, Refused):
-                return _deny(plan, ask, reply)
+                return deny(plan, ask, reply)
             if isinstance(reply, Replayed):
-                return self._repeat(plan, reservation_id, reply.hold)
+                return repeat(self._tally_key, plan, reservation_id, reply.hold)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
-
-    def _allow(self, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
-        wallet = plan.wallets[held.payer - 1] if held.payer else None
-        record = tally_record(
-            content=ask.content,
-            reserved_ms=held.stamp.now_ms,
-            wallet=f"{wallet.counter}\t{wallet.unit}" if wallet else "\t",
-            nano_usd=ask.nano_usd,
-            tokens=ask.tokens,
-            expires_ms=held.expires_ms,
-            body=ask.body,
-        )
-        return Decision(
-            reservation_id=ask.reservation_id,
-            model=plan.model,
-            price_version=plan.price.version if plan.price else "",
-            nano_usd=ask.nano_usd,
-            tokens=ask.tokens,
-            lines=plan.budgets,
-            values=held.values[2 * len(plan.wallets) :],
-            wallet=wallet,
-            tally=seal(self._tally_key, plan.tenant, ask.reservation_id, record),
-            expires_ms=held.expires_ms,
-            now_ms=held.stamp.now_ms,
-            plan=plan,
-        )
-
-    def _repeat(self, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
-        """The answer that was given before."""
-        content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, *seen = hold.answered
-        wallet = None
-        if counter:
-            name, group, wallet_unit = parse_counter(counter)
-            wallet = WalletLine(name, group, wallet_unit, counter)
-        record = tally_record(
-            content=content,
-            reserved_ms=int(reserved_ms),
-            wallet=f"{counter}\t{unit}",
-            nano_usd=int(nano_usd),
-            tokens=int(tokens),
-            expires_ms=int(expires_ms),
-            body=hold.body,
-        )
-        lines = lines_of(hold, plan.budgets)
-        return Decision(
-            reservation_id=reservation_id,
-            model=hold.model,
-            price_version=hold.price.version if hold.price else "",
-            nano_usd=int(nano_usd),
-            tokens=int(tokens),
-            lines=lines,
-            values=[int(value) for value in seen] or [0] * (2 * len(lines)),
-            wallet=wallet,
-            tally=seal(self._tally_key, plan.tenant, reservation_id, record),
-            expires_ms=int(expires_ms),
-            now_ms=int(reserved_ms),
-        )
 
     def _give_back(self, tenant: str, reservation_id: str) -> None:
         """Releases a hold whose caller left before the answer, in the background."""
@@ -269,7 +187,7 @@ class Engine:
             if isinstance(reply, Again):
                 rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
             elif isinstance(reply, Refused):
-                return _deny_more(hold, ask, reply)
+                return deny_more(hold, ask, reply)
             else:
                 hold.expires_ms, hold.nano_usd, hold.tokens = reply.expires_ms, reply.nano_usd, reply.tokens
                 tally = seal(self._tally_key, call.tenant, call.reservation_id, hold.text())
@@ -284,79 +202,9 @@ class Engine:
             plan = self._planner.plan(rules, call.subject, estimate)
             reply = await self._store.balance(plan)
             if isinstance(reply, Counters):
-                return _balance(plan, reply)
+                return weigh_up(plan, reply)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
-
-    async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
-        """Adds funds; the wallet, and the credit's id."""
-        rules = await self._current(call.tenant)
-        wallet = next((w for w in rules.policy.wallets if w.name == call.wallet), None)
-        if wallet is None:
-            names = ", ".join(w.name for w in rules.policy.wallets) or "none"
-            raise InvalidArgument("wallet", f"expected a wallet of the policy ({names}), got {call.wallet!r}")
-        if set(call.group) != set(wallet.per) or not all(call.group.values()):
-            wanted = ", ".join(wallet.per) or "nothing"
-            raise InvalidArgument("group", f"expected a value for each of the wallet's per: {wanted}")
-        group = group_text(wallet.per, call.group)
-        counter = wallet_counter(call.tenant, wallet, group)
-        line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter)
-        credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
-        funds = await self._store.credit(call.tenant, line, call.amount, credit_id, call.reason)
-        return WalletState(line.name, line.group, line.unit, *funds), credit_id
-
-    async def wallets(self, tenant: str) -> list[WalletState]:
-        """Every wallet of the tenant that has counters."""
-        found = await self._store.wallets(tenant)
-        return [WalletState(*parse_counter(counter), *funds) for counter, funds in found.items()]
-
-    async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
-        """Puts a policy in force; its tenant, version, and whether anything changed."""
-        tenant = load_policy(document).tenant
-        version, changed = await self._store.apply_policy(tenant, document, expected)
-        await self._planner.load(tenant)
-        return tenant, version, changed
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """The policy in force."""
-        return await self._store.policy(tenant)
-
-    async def _current(self, tenant: str) -> Rules:
-        """The rules in force now, and not as we remember them."""
-        return await self._planner.load(tenant)
-
-
-def _deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
-    taken = Taken(ask.nano_usd, ask.tokens)
-    return Decision(
-        reservation_id=ask.reservation_id,
-        model=plan.model,
-        price_version=plan.price.version if plan.price else "",
-        nano_usd=ask.nano_usd,
-        tokens=ask.tokens,
-        lines=plan.budgets,
-        values=refused.values[2 * len(plan.wallets) :],
-        refusal=explain_refusal(
-            refused.reason,
-            refused.binds,
-            wallets=plan.wallets,
-            lines=plan.budgets,
-            values=refused.values,
-            taken=taken,
-            now_ms=refused.stamp.now_ms,
-        ),
-        now_ms=refused.stamp.now_ms,
-        plan=plan,
-    )
-
-
-def _balance(plan: Plan, counters: Counters) -> Balance:
-    values = iter(counters.values)
-    wallets = [
-        WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
-    ]
-    budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
-    return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
 
 
 def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
@@ -367,36 +215,3 @@ def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
         name = parse_counter(line.counter)[0]
         limits.append((now[name], Reason(line.rank)) if name in now else (line.limit, Reason.NONE))
     return tuple(limits)
-
-
-def _deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
-    lines = [
-        replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)
-    ]
-    wallets = []
-    if hold.wallet:
-        counter, _ = hold.wallet
-        wallets = [WalletLine(*parse_counter(counter), counter)]
-    first = 2 * len(lines)
-    values = refused.values[first:] + refused.values[:first]
-    taken = Taken(ask.nano_usd, ask.tokens)
-    refusal = explain_refusal(
-        refused.reason,
-        refused.binds,
-        wallets=wallets,
-        lines=lines,
-        values=values,
-        taken=taken,
-        now_ms=refused.stamp.now_ms,
-    )
-    return Decision(
-        ask.reservation_id,
-        hold.model,
-        "",
-        hold.nano_usd,
-        hold.tokens,
-        lines,
-        refused.values[:first],
-        refusal=refusal,
-        now_ms=refused.stamp.now_ms,
-    )

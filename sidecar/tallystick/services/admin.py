@@ -1,7 +1,7 @@
 """`tallystick.v1.AdminService`: the control plane."""
 
 from tallystick.core.errors import InvalidArgument
-from tallystick.engine import Engine
+from tallystick.engine import Administration
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
@@ -14,8 +14,8 @@ from tallystick.v1 import admin_pb2_grpc
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Translates between the API and the engine."""
 
-    def __init__(self, engine: Engine, admission: Admission, metrics: Metrics) -> None:
-        self._engine = engine
+    def __init__(self, administration: Administration, admission: Admission, metrics: Metrics) -> None:
+        self._administration = administration
         self.admission = admission
         self.metrics = metrics
 
@@ -23,13 +23,13 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:
         """See the proto."""
         expected = request.expected_version if request.HasField("expected_version") else None
-        tenant, version, changed = await self._engine.apply_policy(request.document, expected)
+        tenant, version, changed = await self._administration.apply_policy(request.document, expected)
         return pb.ApplyPolicyResponse(tenant=tenant, version=version, changed=changed)
 
     @answered
     async def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         """See the proto."""
-        stored = await self._engine.policy(read_tenant(request.tenant))
+        stored = await self._administration.policy(read_tenant(request.tenant))
         if stored is None:
             raise InvalidArgument("tenant", f"expected a tenant with a policy; {request.tenant} has none")
         return pb.GetPolicyResponse(document=stored.document, version=stored.version)
@@ -37,11 +37,11 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     @answered
     async def CreditWallet(self, request: pb.CreditWalletRequest) -> pb.CreditWalletResponse:
         """See the proto."""
-        wallet, credit_id = await self._engine.credit(read_credit(request))
+        wallet, credit_id = await self._administration.credit(read_credit(request))
         return pb.CreditWalletResponse(wallet=write_wallet(wallet), credit_id=credit_id)
 
     @answered
     async def ListWallets(self, request: pb.ListWalletsRequest) -> pb.ListWalletsResponse:
         """See the proto."""
-        wallets = await self._engine.wallets(read_tenant(request.tenant))
+        wallets = await self._administration.wallets(read_tenant(request.tenant))
         return pb.ListWalletsResponse(wallets=[write_wallet(wallet) for wallet in wallets])

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
-import pygrpc_native.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from pygrpc_native import aio as native
 
 from tallystick.core.errors import TallystickError
 from tallystick.v1 import admin_pb2, budget_pb2
@@ -68,7 +68,7 @@ class Servers:
             os.umask(mask)
 
     def _server(self, transport: str, register: Register, service: str) -> grpc.aio.Server:
-        make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
+        make = native.server if transport == "native" else grpc.aio.server
         server: grpc.aio.Server = make(options=OPTIONS)
         register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -10,7 +10,7 @@ from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.plan import BudgetLine, Plan, Taken
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
-from tallystick.engine.engine import Balance, Extension
+from tallystick.engine.answers import Balance, Extension
 from tallystick.store.base import Released, Settled
 from tallystick.v1 import budget_pb2 as pb
 

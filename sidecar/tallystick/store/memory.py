@@ -4,18 +4,16 @@ It keeps the same state as `valkey` does, field for field; read it beside the
 scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
-import heapq
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
 from tallystick.core.hold import LATE, Hold, State, read_hold
-from tallystick.core.ledger import Entry, charge, post
+from tallystick.core.ledger import Entry, post
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine
-from tallystick.core.policy import OnExpiry, Unit
+from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
+from tallystick.core.weigh import decide, weigh
 from tallystick.store.base import (
     Again,
     Counters,
@@ -28,76 +26,14 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Stamp,
     StoredPolicy,
     Swept,
     WalletFunds,
 )
 from tallystick.store.keys import partition_of
+from tallystick.store.memory_partition import Partition
 
-SESSION_LIFE_MS = 7_776_000_000
-RETRY_MS = 3_600_000
 END_BEFORE_REFUSAL = 500
-EPOCH = 1
-
-
-@dataclass(slots=True)
-class Partition:
-    """The state of one partition; the names are those of the keys."""
-
-    meta: dict[str, int] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-    hold: dict[str, str] = field(default_factory=dict)
-    due: dict[str, int] = field(default_factory=dict)
-    queue: list[tuple[int, bytes]] = field(default_factory=list)
-    """A heap over `due`; an entry that `due` no longer has is stale."""
-    log: list[Entry] = field(default_factory=list)
-    policy: dict[str, str] = field(default_factory=dict)
-    now_ms: int = 0
-
-    def stamp(self) -> Stamp:
-        """Where the partition stands."""
-        return Stamp(self.now_ms, self.meta.get("seq", 0), EPOCH)
-
-    def version(self, tenant: str) -> int:
-        """The policy version in force."""
-        return self.meta.get(f"policy:{tenant}", 0)
-
-    def append(self, kind: str, tenant: str, entry_id: str, **fields: object) -> None:
-        """Appends a ledger entry."""
-        seq = self.meta["seq"] = self.meta.get("seq", 0) + 1
-        common = {"kind": kind, "at": str(self.now_ms), "tenant": tenant, "id": entry_id}
-        self.log.append(
-            Entry(f"{EPOCH}-{seq}", common | {name: str(value) for name, value in fields.items()})
-        )
-        self.wrote()
-
-    def wrote(self) -> None:
-        """Keeps the clock, after anything was written."""
-        self.meta["clock"] = self.now_ms
-        self.meta.setdefault("open", 0)
-        self.meta.setdefault("seq", 0)
-
-    def opened(self, change: int) -> None:
-        """Counts open holds."""
-        self.meta["open"] = self.meta.get("open", 0) + change
-
-    def schedule(self, member: str, at_ms: int) -> None:
-        """Puts a member into the due queue, or moves it there."""
-        self.due[member] = at_ms
-        heapq.heappush(self.queue, (at_ms, member.encode()))
-
-    def due_now(self, limit: int) -> list[str]:
-        """The first members that are due, by time and then by name."""
-        members: list[str] = []
-        while self.queue and self.queue[0][0] <= self.now_ms and len(members) < limit:
-            at_ms, raw = heapq.heappop(self.queue)
-            member = raw.decode()
-            if self.due.get(member) == at_ms and member not in members:
-                members.append(member)
-        for member in members:
-            heapq.heappush(self.queue, (self.due[member], member.encode()))
-        return members
 
 
 class MemoryStore:
@@ -109,7 +45,7 @@ class MemoryStore:
         retention_ms: int = 86_400_000,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._partitions = [Partition() for _ in range(partitions)]
+        self._partitions = [Partition(retention_ms) for _ in range(partitions)]
         self._retention_ms = retention_ms
         self._clock_ms = clock_ms
         self._key = b""
@@ -130,10 +66,9 @@ class MemoryStore:
             return _replayed(p.hold[name], ask.content)
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
-        more = self._end_due(p, 16)
+        more = p.end_due(16)
         values = _values(p, plan)
-        amounts = {Unit.NANO_USD: ask.nano_usd, Unit.TOKENS: ask.tokens, Unit.REQUESTS: 1, Unit.CONCURRENT: 1}
-        reason, binds, payer = _decide(plan, ask.refusal, values, amounts)
+        reason, binds, payer = decide(plan, ask.refusal, values, Taken(ask.nano_usd, ask.tokens))
         if reason:
             return self._refuse(p, plan.tenant, more, Refused(p.stamp(), reason, binds, values))
         self._hold(p, plan, ask, payer, values)
@@ -157,7 +92,7 @@ class MemoryStore:
             wallet_unit=unit,
             body=ask.body,
         )
-        self._retire(p, hold)
+        p.retire(hold)
         post(p.count, hold, ask.nano_usd, ask.tokens, 1)
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", expires_ms)
@@ -207,11 +142,11 @@ class MemoryStore:
             tally=tally,
         )
         hold.ended_as = ask.content if hold.state is State.OPEN else ask.content + LATE
-        self._charge(p, hold, nano_usd, tokens, requests)
+        p.charge(hold, nano_usd, tokens, requests)
         hold.state = State.ESTIMATED if ask.estimated else State.SETTLED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
-        self._end_due(p, 4)
+        p.end_due(4)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""
@@ -227,11 +162,11 @@ class MemoryStore:
         if hold.state not in (State.OPEN, State.EXPIRED):
             raise ReservationEnded(f"reservation {reservation_id!r} was settled")
         p.append("release", tenant, reservation_id)
-        self._charge(p, hold, 0, 0, 0)
+        p.charge(hold, 0, 0, 0)
         hold.state = State.RELEASED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
-        self._end_due(p, 4)
+        p.end_due(4)
         return Released(p.stamp(), hold.nano_usd, hold.tokens, known=True)
 
     async def extend(self, tenant: str, ask: ExtendAsk) -> Extended | Refused | Again:
@@ -245,7 +180,7 @@ class MemoryStore:
         if ask.extension_id and seen not in p.hold:
             if p.version(tenant) != ask.policy_version:
                 return Again(p.now_ms, p.version(tenant))
-            more = self._end_due(p, 16)
+            more = p.end_due(16)
             hold = _open_hold(p, name, ask.reservation_id)
             refused = _weigh_extension(p, hold, ask)
             if refused:
@@ -265,7 +200,7 @@ class MemoryStore:
     async def balance(self, plan: Plan) -> Counters | Again:
         """See `Store.balance`."""
         p = self._begin(plan.tenant)
-        if self._stale(p, plan) or self._end_due(p, END_BEFORE_REFUSAL):
+        if self._stale(p, plan) or p.end_due(END_BEFORE_REFUSAL):
             return Again(p.now_ms, p.version(plan.tenant))
         names = [f"{line.counter}:{s}" for line in plan.wallets for s in "fbh"]
         names += [f"{line.counter}:{s}" for line in plan.budgets for s in "sh"]
@@ -322,7 +257,7 @@ class MemoryStore:
         """See `Store.sweep`."""
         p = self._partitions[partition]
         self._tick(p)
-        more = self._end_due(p, limit)
+        more = p.end_due(limit)
         return Swept(p.stamp(), p.meta.get("open", 0), more)
 
     async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
@@ -356,54 +291,8 @@ class MemoryStore:
     def _refuse(self, p: Partition, tenant: str, more: bool, refused: Refused) -> Refused | Again:
         if not more:
             return refused
-        self._end_due(p, END_BEFORE_REFUSAL)
+        p.end_due(END_BEFORE_REFUSAL)
         return Again(p.now_ms, p.version(tenant))
-
-    def _charge(self, p: Partition, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
-        p.opened(-1 if hold.state is State.OPEN else 0)
-        self._retire(p, hold)
-        charge(p.count, hold, nano_usd, tokens, requests)
-
-    def _retire(self, p: Partition, hold: Hold) -> None:
-        for line in hold.budgets:
-            if line.unit is Unit.CONCURRENT or f"{line.counter}:h" in p.count or line.end == "0":
-                continue
-            if line.end == "session":
-                p.schedule(f"w:{line.counter}", p.now_ms + SESSION_LIFE_MS)
-            else:
-                p.schedule(f"w:{line.counter}", max(int(line.end), p.now_ms) + self._retention_ms)
-
-    def _end_due(self, p: Partition, limit: int) -> bool:
-        members = p.due_now(limit)
-        for member in members:
-            name = member[2:]
-            if member.startswith("r:") and p.hold.get(name, "").startswith(State.OPEN):
-                self._expire(p, member, read_hold(p.hold[name]))
-            elif member.startswith("w:"):
-                self._end_window(p, member, name)
-            else:
-                p.hold.pop(name, None)
-                del p.due[member]
-            p.wrote()
-        return len(members) == limit
-
-    def _expire(self, p: Partition, member: str, hold: Hold) -> None:
-        tenant, _, reservation_id = member[2:].split(":", 2)
-        charged = (hold.nano_usd, hold.tokens, 1) if hold.on_expiry is OnExpiry.CHARGE else (0, 0, 0)
-        nano_usd, tokens, requests = charged
-        p.append("expire", tenant, reservation_id, nano=nano_usd, tokens=tokens, requests=requests)
-        self._charge(p, hold, *charged)
-        hold.state = State.EXPIRED if requests else State.RELEASED
-        p.hold[member[2:]] = hold.text()
-        p.schedule(member, max(hold.expires_ms, p.now_ms) + self._retention_ms)
-
-    def _end_window(self, p: Partition, member: str, counter: str) -> None:
-        if p.count.get(f"{counter}:h"):
-            p.schedule(member, p.now_ms + RETRY_MS)
-            return
-        p.count.pop(f"{counter}:s", None)
-        p.count.pop(f"{counter}:h", None)
-        del p.due[member]
 
 
 def _replayed(text: str, content: str) -> Replayed:
@@ -435,47 +324,17 @@ def _values(p: Partition, plan: Plan) -> list[int]:
     return [p.count.get(name, 0) for name in names]
 
 
-def _decide(
-    plan: Plan, refusal: Reason, values: list[int], amounts: dict[Unit, int]
-) -> tuple[Reason, int, int]:
-    """The reason and budget that refuse, or the wallet that pays."""
-    if refusal not in (Reason.NONE, Reason.INSUFFICIENT_FUNDS):
-        return refusal, 0, 0
-    first_budget = 2 * len(plan.wallets)
-    limits = [(line.unit, line.limit, line.rank) for line in plan.budgets]
-    reason, binds = _weigh(limits, values[first_budget:], amounts)
-    if reason or refusal:
-        return reason or refusal, binds, 0
-    for i, wallet in enumerate(plan.wallets):
-        amount = amounts[wallet.unit]
-        if not amount or values[2 * i + 1] + amount <= values[2 * i]:
-            return Reason.NONE, 0, i + 1
-    return (Reason.INSUFFICIENT_FUNDS if plan.wallets else Reason.NONE), 0, 0
-
-
-def _weigh(
-    limits: list[tuple[Unit, int, Reason]], values: list[int], amounts: dict[Unit, int]
-) -> tuple[Reason, int]:
-    """The budget whose reason comes first, from 1; among equals the first in the policy."""
-    worst, binds = Reason.NONE, 0
-    for i, (unit, limit, rank) in enumerate(limits):
-        amount = amounts[unit]
-        over = values[2 * i] + values[2 * i + 1] + amount > limit
-        if rank and amount and over and (not worst or rank < worst):
-            worst, binds = rank, i + 1
-    return worst, binds
-
-
 def _weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
     lines = hold.budgets
     values = [p.count.get(f"{line.counter}:{suffix}", 0) for line in lines for suffix in "sh"]
-    amounts = {Unit.NANO_USD: ask.nano_usd, Unit.TOKENS: ask.tokens, Unit.REQUESTS: 0, Unit.CONCURRENT: 0}
+    taken = Taken(ask.nano_usd, ask.tokens, 0, 0)
     limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
-    reason, binds = _weigh(limits, values, amounts)
+    reason, binds = weigh(limits, values, taken)
     if hold.wallet:
         counter, unit = hold.wallet
         balance, held = (p.count.get(f"{counter}:{suffix}", 0) for suffix in "bh")
         values += [balance, held]
-        if not reason and amounts[unit] and held + amounts[unit] > balance:
+        amount = taken[SLOTS[unit]]
+        if not reason and amount and held + amount > balance:
             reason = Reason.INSUFFICIENT_FUNDS
     return Refused(p.stamp(), reason, binds, values) if reason else None

@@ -1,0 +1,75 @@
+"""Amounts and lengths of time of the command line, as policies write them."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tallystick.cli.exits import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
+    from tallystick.policyfile.values import Amount
+    from tallystick.v1 import budget_pb2
+
+_NO_SPACE = re.compile(r"([0-9_.]+[kMG]?)([A-Za-z]+)")
+"""`0.5USD`, which the shell takes without quotes. `5Mtokens` is five million of them."""
+
+Parsed = TypeVar("Parsed")
+
+
+def read_amount(option: str, text: str) -> "Amount":
+    """Read `25 USD`, `0.5USD`, `2M tokens`.
+
+    Raises:
+        CommandError: it is not an amount of US dollars or tokens.
+
+    """
+    from tallystick.core.policy import Unit
+    from tallystick.policyfile.values import parse_amount
+
+    joined = _NO_SPACE.fullmatch(text.strip())
+    amount = _read(option, parse_amount, " ".join(joined.groups()) if joined else text.strip())
+    if amount.unit not in (Unit.NANO_USD, Unit.TOKENS):
+        raise CommandError(ExitCode.USAGE, f"{option}: expected USD or tokens, not {text!r}")
+    return amount
+
+
+def read_cost(option: str, texts: list[str]) -> "budget_pb2.Cost":
+    """Read a cost: dollars, tokens, or one of each.
+
+    Raises:
+        CommandError: one is not an amount, or both are of one unit.
+
+    """
+    from tallystick.core.policy import Unit
+    from tallystick.v1 import budget_pb2
+
+    amounts = [read_amount(option, text) for text in texts]
+    by_unit = {amount.unit: amount.value for amount in amounts}
+    if len(by_unit) < len(amounts):
+        raise CommandError(ExitCode.USAGE, f"{option}: expected one amount in USD and one in tokens at most")
+    return budget_pb2.Cost(nano_usd=by_unit.get(Unit.NANO_USD, 0), tokens=by_unit.get(Unit.TOKENS, 0))
+
+
+def read_ttl(text: str) -> "Duration":
+    """Read `30s`, `10m`, `2h`.
+
+    Raises:
+        CommandError: it is not a length of time.
+
+    """
+    from google.protobuf.duration_pb2 import Duration
+
+    from tallystick.policyfile.values import parse_length
+
+    return Duration(seconds=_read("--ttl", parse_length, text) // 1000)
+
+
+def _read(option: str, parse: Callable[[Any], Parsed], text: str) -> Parsed:
+    from pydantic_core import PydanticCustomError
+
+    try:
+        return parse(text)
+    except PydanticCustomError as error:
+        raise CommandError(ExitCode.USAGE, f"{option}: {error}".replace("`", "'")) from None

@@ -1,0 +1,57 @@
+"""Decisions for people: what was decided, why, and what to do next."""
+
+from tallystick.cli.output import length_text, show, time_text
+from tallystick.cli.tables import amount_of, budget_table, cost_text, make_card, named
+from tallystick.v1 import budget_pb2 as pb
+
+ALLOW_STYLE, DENY_STYLE = "green", "red"
+
+
+def show_decision(decision: pb.ReserveResponse) -> None:
+    """Print the answer to a Reserve."""
+    if decision.result == pb.RESULT_ALLOW:
+        rows = [
+            ("reservation", decision.reservation_id),
+            ("model", decision.model),
+            ("held", cost_text(decision.cost)),
+            ("paid by", named(decision.wallet, decision.wallet_group)),
+            ("price", decision.price_version),
+            ("expires", time_text(decision.expires_at)),
+        ]
+        show(make_card("ALLOW", ALLOW_STYLE, [row for row in rows if row[1]]))
+    else:
+        rows = [("model", decision.model), ("would hold", cost_text(decision.cost))]
+        show_refusal(decision.refusal, [row for row in rows if row[1]])
+    if decision.budgets:
+        show("", budget_table(decision.budgets))
+
+
+def show_extension(answer: pb.ExtendResponse) -> None:
+    """Print the answer to an Extend."""
+    rows = [("reservation", answer.reservation_id), ("held", cost_text(answer.cost))]
+    if answer.result == pb.RESULT_ALLOW:
+        rows.append(("expires", time_text(answer.expires_at)))
+        show(make_card("ALLOW", ALLOW_STYLE, rows))
+    else:
+        show_refusal(answer.refusal, rows)
+
+
+def show_refusal(refusal: pb.Refusal, more: list[tuple[str, str]]) -> None:
+    """Print why not, and whether and when it is worth trying again."""
+    reason = pb.Reason.Name(refusal.reason).removeprefix("REASON_")
+    rows = [("why", refusal.message)]
+    if refusal.budget:
+        rows.append(("binds", f"budget {named(refusal.budget, refusal.group)}"))
+    elif refusal.wallet:
+        rows.append(("binds", f"wallet {named(refusal.wallet, refusal.group)}"))
+    if refusal.unit:
+        rows.append(("short of", amount_of(refusal.shortfall, refusal.unit)))
+    rows.append(("retry", retry_text(refusal)))
+    show(make_card(f"DENY {reason}", DENY_STYLE, rows + more))
+
+
+def retry_text(refusal: pb.Refusal) -> str:
+    """Say when a retry can succeed."""
+    if not refusal.retryable:
+        return "waiting does not help"
+    return f"after {length_text(refusal.retry_after)}"

@@ -1,0 +1,39 @@
+"""`tallystick demo`: a sidecar, a stand-in provider and six agents, on loopback only.
+
+policy.yaml   what the agents may spend
+gateway.py    reserve, call the provider, settle: the code to copy
+agents.py     who calls, and why some are stopped
+provider.py   speaks OpenAI's API and keeps a bill of its own
+sidecar.py    `tallystick serve` as its own process
+screen.py     what the terminal shows
+books.py      whether bill, ledger and wallets agree
+play.py       all of it, from start to end
+"""
+
+import asyncio
+import sys
+
+AGREE, DISAGREE, NO_SDK, NO_SIDECAR, INTERRUPTED = 0, 1, 2, 3, 130
+"""The exit codes."""
+SDK = ("openai", "httpx2")
+"""What the extra `demo` brings: the SDK and its transport."""
+
+
+def run_demo() -> int:
+    """Play the demo and return the exit code: 0 only if the books agree."""
+    try:
+        from tallystick.demo.play import play
+        from tallystick.demo.sidecar import SidecarFailed
+    except ModuleNotFoundError as error:
+        if error.name not in SDK:
+            raise
+        sys.stderr.write("The demo needs the OpenAI SDK: pip install 'tallystick[demo]'\n")
+        return NO_SDK
+    try:
+        return AGREE if asyncio.run(play()) else DISAGREE
+    except SidecarFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return NO_SIDECAR
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.stderr.write("Interrupted; everything is stopped and removed.\n")
+        return INTERRUPTED

@@ -1,0 +1,156 @@
+"""From the store's replies to what callers are told."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from tallystick.core.decision import BudgetState, Decision, WalletState, explain_refusal, lines_of
+from tallystick.core.hold import Hold, seal, tally_record
+from tallystick.core.plan import Plan, Taken, WalletLine, parse_counter
+from tallystick.store.base import Counters, ExtendAsk, Held, Refused, ReserveAsk
+
+
+class Balance(NamedTuple):
+    """What a subject's next call would meet."""
+
+    wallets: list[WalletState]
+    budgets: list[BudgetState]
+    policy_version: int
+    now_ms: int
+
+
+class Extension(NamedTuple):
+    """A longer hold, with its new tally."""
+
+    tally: bytes
+    expires_ms: int
+    nano_usd: int
+    tokens: int
+
+
+def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
+    """An ALLOW, with its tally sealed."""
+    wallet = plan.wallets[held.payer - 1] if held.payer else None
+    record = tally_record(
+        content=ask.content,
+        reserved_ms=held.stamp.now_ms,
+        wallet=f"{wallet.counter}\t{wallet.unit}" if wallet else "\t",
+        nano_usd=ask.nano_usd,
+        tokens=ask.tokens,
+        expires_ms=held.expires_ms,
+        body=ask.body,
+    )
+    return Decision(
+        reservation_id=ask.reservation_id,
+        model=plan.model,
+        price_version=plan.price.version if plan.price else "",
+        nano_usd=ask.nano_usd,
+        tokens=ask.tokens,
+        lines=plan.budgets,
+        values=held.values[2 * len(plan.wallets) :],
+        wallet=wallet,
+        tally=seal(key, plan.tenant, ask.reservation_id, record),
+        expires_ms=held.expires_ms,
+        now_ms=held.stamp.now_ms,
+        plan=plan,
+    )
+
+
+def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
+    """The answer that was given before."""
+    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, *seen = hold.answered
+    wallet = None
+    if counter:
+        name, group, wallet_unit = parse_counter(counter)
+        wallet = WalletLine(name, group, wallet_unit, counter)
+    record = tally_record(
+        content=content,
+        reserved_ms=int(reserved_ms),
+        wallet=f"{counter}\t{unit}",
+        nano_usd=int(nano_usd),
+        tokens=int(tokens),
+        expires_ms=int(expires_ms),
+        body=hold.body,
+    )
+    lines = lines_of(hold, plan.budgets)
+    return Decision(
+        reservation_id=reservation_id,
+        model=hold.model,
+        price_version=hold.price.version if hold.price else "",
+        nano_usd=int(nano_usd),
+        tokens=int(tokens),
+        lines=lines,
+        values=[int(value) for value in seen] or [0] * (2 * len(lines)),
+        wallet=wallet,
+        tally=seal(key, plan.tenant, reservation_id, record),
+        expires_ms=int(expires_ms),
+        now_ms=int(reserved_ms),
+    )
+
+
+def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
+    """A DENY, with what binds."""
+    taken = Taken(ask.nano_usd, ask.tokens)
+    return Decision(
+        reservation_id=ask.reservation_id,
+        model=plan.model,
+        price_version=plan.price.version if plan.price else "",
+        nano_usd=ask.nano_usd,
+        tokens=ask.tokens,
+        lines=plan.budgets,
+        values=refused.values[2 * len(plan.wallets) :],
+        refusal=explain_refusal(
+            refused.reason,
+            refused.binds,
+            wallets=plan.wallets,
+            lines=plan.budgets,
+            values=refused.values,
+            taken=taken,
+            now_ms=refused.stamp.now_ms,
+        ),
+        now_ms=refused.stamp.now_ms,
+        plan=plan,
+    )
+
+
+def weigh_up(plan: Plan, counters: Counters) -> Balance:
+    """The cascade and the budgets, as they stand."""
+    values = iter(counters.values)
+    wallets = [
+        WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
+    ]
+    budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
+    return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
+
+
+def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
+    """The refusal of an extension; the hold stays as it was."""
+    lines = [
+        replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)
+    ]
+    wallets = []
+    if hold.wallet:
+        counter, _ = hold.wallet
+        wallets = [WalletLine(*parse_counter(counter), counter)]
+    first = 2 * len(lines)
+    values = refused.values[first:] + refused.values[:first]
+    taken = Taken(ask.nano_usd, ask.tokens)
+    refusal = explain_refusal(
+        refused.reason,
+        refused.binds,
+        wallets=wallets,
+        lines=lines,
+        values=values,
+        taken=taken,
+        now_ms=refused.stamp.now_ms,
+    )
+    return Decision(
+        ask.reservation_id,
+        hold.model,
+        "",
+        hold.nano_usd,
+        hold.tokens,
+        lines,
+        refused.values[:first],
+        refusal=refusal,
+        now_ms=refused.stamp.now_ms,
+    )
