@@ -131,9 +131,14 @@ class Sidecar:
         self._states["policies"] = READY
         _spare_collections()
         await self._show()
-        grpc_port, http_port = self.ports
-        log.info("serving: gRPC on port %d and %s, HTTP on port %d", grpc_port, settings.socket, http_port)
+        log.info("serving on %s", ", ".join(self._places()))
         await sweep_for_ever(store, self.metrics)
+
+    def _places(self) -> list[str]:
+        settings, (grpc_port, http_port) = self.settings, self.ports
+        places = [f"gRPC port {grpc_port}"] if grpc_port else []
+        places += [str(path) for path in (settings.socket, settings.admin_socket) if path]
+        return places + ([f"HTTP port {http_port}"] if http_port else [])
 
     async def _tally_key(self) -> bytes:
         """The key in the file, which must be the one that the store's sidecars share."""

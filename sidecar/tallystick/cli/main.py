@@ -102,13 +102,23 @@ def main() -> NoReturn:
         _complain(*error.lines)
         sys.exit(error.code)
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        place = _place(error)
         _complain(
-            f"unexpected {type(error).__name__} at {place}: {error}", "This is a bug; please report it."
+            f"unexpected {type(error).__name__} in {place}: {error}", "This is a bug; please report it."
         )
         sys.exit(ExitCode.BUG)
     sys.exit(ExitCode.OK)
+
+
+def _place(error: Exception) -> str:
+    """Where in our own code it came from: the last of our frames."""
+    ours = Path(__file__).parents[1]
+    frames = [
+        f"{Path(frame.filename).relative_to(ours)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(ours)
+    ]
+    return frames[-1]
 
 
 def _complain(first: str, *rest: str) -> None:

@@ -10,7 +10,6 @@ from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import AdminConnection, Tenant, read_pairs
 from tallystick.cli.output import print_message, show
 
-
 Wallet = Annotated[str, typer.Argument(metavar="WALLET", help="The wallet's name in the policy.")]
 AmountText = Annotated[
     str, typer.Argument(metavar="AMOUNT", help="As in '25 USD', 0.5USD, '2M tokens'; in the wallet's unit.")

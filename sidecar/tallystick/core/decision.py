@@ -171,7 +171,7 @@ def _exhausted(reason: Reason, line: BudgetLine, shortfall: int, now_ms: int) ->
         retry_after_ms = max(1, line.end_ms - now_ms) if line.end_ms else None
     return Refusal(
         reason,
-        f"{_budget_text(line)} lacks {amount_text(shortfall, line.unit)}",
+        f"{_budget_text(line)} {_used_up(line, shortfall)}",
         budget=line.name,
         group=line.group,
         shortfall=shortfall,
@@ -206,6 +206,12 @@ FIXED_MESSAGES = {
 
 def _budget_text(line: BudgetLine) -> str:
     return f"budget {_named(line.name, line.group)} of {amount_text(line.limit, line.unit)}"
+
+
+def _used_up(line: BudgetLine, shortfall: int) -> str:
+    if line.unit in (Unit.REQUESTS, Unit.CONCURRENT):
+        return "is used up"
+    return f"lacks {amount_text(shortfall, line.unit)}"
 
 
 def _named(name: str, group: str) -> str:

@@ -76,7 +76,7 @@ def _end_in_order() -> None:
 @contextlib.asynccontextmanager
 async def _admin(sidecar: SidecarProcess) -> AsyncIterator[AdminServiceStub]:
     async with grpc.aio.insecure_channel(sidecar.admin_target) as channel:
-        yield AdminServiceStub(channel)  # type: ignore[no-untyped-call]
+        yield AdminServiceStub(channel)
 
 
 async def _credit(admin: AdminServiceStub) -> None:
@@ -135,7 +135,7 @@ async def _gateways(screen: Screen, sidecar: SidecarProcess, provider: StandIn) 
             interceptors=[Observer(screen)],  # type: ignore[list-item]
         )
         channel = await ending.enter_async_context(observed)
-        budget = BudgetServiceStub(channel)  # type: ignore[no-untyped-call]
+        budget = BudgetServiceStub(channel)
 
         async def gateway(url: str) -> Gateway:
             sdk = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=30)

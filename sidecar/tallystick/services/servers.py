@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
+import pygrpc_native.aio as native
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from pygrpc_native import aio as native
 
 from tallystick.core.errors import TallystickError
 from tallystick.v1 import admin_pb2, budget_pb2
@@ -45,7 +45,7 @@ class Servers:
         self._transport = transport
         self._reflect = reflect
         self._servers: list[grpc.aio.Server] = []
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self.ports: list[int] = []
         """The TCP ports that were bound."""
 

@@ -1,0 +1,198 @@
+"""`tallystick demo`, run as its user runs it."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tallystick.demo.books import Books, Ledger, Wallets
+from tallystick.demo.report import account
+from tallystick.demo.screen import Screen
+from tests.servers import short_directory
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+
+RUN = [
+    sys.executable,
+    "-W",
+    "error",
+    "-c",
+    "from tallystick.demo import run_demo; raise SystemExit(run_demo())",
+]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where the demo makes its directory: all its processes name it."""
+    with short_directory() as path:
+        yield path
+
+
+def start(place: Path, **environment: str) -> subprocess.Popen[str]:
+    surroundings = (
+        os.environ | {"TMPDIR": str(place), "PYTHONWARNINGS": "error", "COLUMNS": "80"} | environment
+    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        RUN, env=surroundings, stdout=pipe, stderr=pipe, encoding="utf-8", start_new_session=True
+    )
+
+
+def processes_of(place: Path) -> list[str]:
+    """The processes that know of the directory, by their command line or their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(place).encode() in said and int(entry.name) != os.getpid():
+            found.append(entry.name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[tuple[int, str, str, Path]]:
+    with short_directory() as place:
+        with start(place) as demo:
+            out, err = demo.communicate(timeout=90)
+        yield demo.returncode, out, err, place
+
+
+def test_the_books_agree(played: tuple[int, str, str, Path]) -> None:
+    code, out, err, _ = played
+    assert code == 0, out + err
+    bill = re.search(r"provider  served (\d+) calls and bills +\$([\d.]+)$", out, re.MULTILINE)
+    ledger = re.search(r"ledger    charged (\d+) calls +\$([\d.]+) +✔ equal", out)
+    spent = re.search(r"wallets   \$[\d.]+ - \$[\d.]+ left +\$([\d.]+) +✔ equal", out)
+    assert bill, out
+    assert ledger, out
+    assert spent, out
+    assert bill.groups() == ledger.groups()
+    assert bill[2] == spent[1]
+    assert int(bill[1]) > 30
+    assert "The books agree" in out
+
+
+def test_every_agent_that_must_be_stopped_is(played: tuple[int, str, str, Path]) -> None:
+    _, out, _, _ = played
+    for agent, reason in (
+        ("fixbot", "RUNAWAY_LOOP"),
+        ("scout", "INSUFFICIENT_FUNDS"),
+        ("carol", "RATE_LIMITED"),
+        ("alice", "BUDGET_EXHAUSTED"),
+        ("dave", "PRICE_UNKNOWN"),
+    ):
+        assert re.search(rf"{agent} .* DENY .* {reason}", out), out
+    assert "THE LOOP IS CUT" in out
+    assert "THE HARD STOP" in out
+    for remark in ("left early: hold charged", "left early: corrected", "not sent: released"):
+        assert remark in out
+
+
+def test_plain_output_is_plain_and_fits(played: tuple[int, str, str, Path]) -> None:
+    _, out, err, place = played
+    assert err == ""
+    assert "\x1b" not in out
+    wide = [line for line in out.splitlines() if len(line) > 80 and "tallystick/demo" not in line]
+    assert wide == []
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert processes_of(place) == []
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind(place: Path, number: signal.Signals) -> None:
+    with start(place, PYTHONUNBUFFERED="1") as demo:
+        assert demo.stdout is not None
+        seen = ""
+        while "ALLOW" not in seen:
+            line = demo.stdout.readline()
+            assert line, seen
+            seen += line
+        assert len(processes_of(place)) == 3, "the demo, its sidecar, and that one's store"
+        os.killpg(demo.pid, number)  # as a terminal does
+        time.sleep(0.05)
+        os.killpg(demo.pid, number)
+        out, err = demo.communicate(timeout=30)
+    assert demo.returncode == 130, out + err
+    assert err == "Interrupted; everything is stopped and removed.\n"
+    assert processes_of(place) == []
+    assert list(place.iterdir()) == []
+
+
+def test_a_sidecar_that_does_not_start_is_shown_with_its_log(place: Path) -> None:
+    deep = place / ("d" * 90)
+    deep.mkdir()
+    with start(place, TMPDIR=str(deep)) as demo:
+        _, err = demo.communicate(timeout=60)
+    assert demo.returncode == 3, err
+    assert "the last lines of its log" in err
+    assert "limit of Unix sockets" in err
+    assert processes_of(place) == []
+
+
+def test_a_sidecar_that_dies_ends_it(place: Path) -> None:
+    with start(place, PYTHONUNBUFFERED="1") as demo:
+        assert demo.stdout is not None
+        while "ALLOW" not in demo.stdout.readline():
+            assert demo.poll() is None
+        started_s = time.monotonic()
+        (folder,) = place.glob("tallystick-*")
+        os.kill(sidecar_of(folder), signal.SIGKILL)
+        _, err = demo.communicate(timeout=30)
+    assert demo.returncode == 3, err
+    assert "the sidecar ended with -9" in err
+    assert time.monotonic() - started_s < 20
+    assert processes_of(place) == []
+
+
+def test_without_the_sdk_it_says_what_to_install(place: Path) -> None:
+    hide = "import sys; sys.modules['openai'] = None; "
+    done = subprocess.run(
+        [sys.executable, "-c", hide + RUN[-1]], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'tallystick[demo]'" in done.stderr
+
+
+def sidecar_of(folder: Path) -> int:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = f"TALLYSTICK_DATA_DIR={folder}".encode() in (entry / "environ").read_bytes()
+            if told and b"serve" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError("no sidecar")
+
+
+PAID = {("user", "user=alice"): (100, 60, 0)}
+
+
+@pytest.mark.parametrize(
+    ("calls", "billed", "ledger", "wallets"),
+    [
+        (2, 41, Ledger(9, 2, 40, PAID), PAID),
+        (3, 40, Ledger(9, 2, 40, PAID), PAID),
+        (2, 40, Ledger(9, 2, 41, PAID), PAID),
+        (2, 40, Ledger(9, 2, 40, PAID), {("user", "user=alice"): (100, 61, 0)}),
+        (2, 40, Ledger(9, 2, 40, {("user", "user=alice"): (100, 60, 5)}), PAID),
+        (2, 40, Ledger(9, 2, 40, held := {("user", "user=alice"): (100, 60, 5)}), held),
+    ],
+)
+def test_any_difference_is_told(calls: int, billed: int, ledger: Ledger, wallets: Wallets) -> None:
+    assert Books(2, 40, Ledger(9, 2, 40, PAID), PAID).agree
+    books = Books(calls, billed, ledger, wallets)
+    out = io.StringIO()
+    account(Screen(Console(file=out)), books)
+    assert not books.agree
+    assert "THE BOOKS DO NOT AGREE" in out.getvalue()
