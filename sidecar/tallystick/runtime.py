@@ -67,7 +67,10 @@ class Sidecar:
 
     async def _start(self, ending: contextlib.AsyncExitStack) -> None:
         settings = self.settings
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreUnusable(f"data directory {settings.data_dir}: {error.strerror}") from error
         if settings.http_listen:
             self._http = HttpEndpoint(settings.http_listen, self.metrics, self._readiness)
             await self._http.start()

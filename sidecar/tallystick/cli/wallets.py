@@ -6,7 +6,6 @@ import typer
 
 from tallystick.cli.amounts import read_amount
 from tallystick.cli.connection import admin_service
-from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import AdminConnection, Tenant, read_pairs
 from tallystick.cli.output import print_message, show
 
@@ -44,6 +43,7 @@ def credit(
     connection: AdminConnection,
 ) -> None:
     """Add paid funds to a wallet."""
+    from tallystick.services.writing import UNITS
     from tallystick.v1 import admin_pb2
 
     paid = read_amount("AMOUNT", amount)
@@ -52,12 +52,11 @@ def credit(
         wallet=wallet,
         group=read_pairs("--group", group),
         amount=paid.value,
+        unit=UNITS[paid.unit],
         credit_id=credit_id,
         reason=reason,
     )
     with admin_service(connection) as service:
-        policy = service.GetPolicy(admin_pb2.GetPolicyRequest(tenant=tenant), timeout=connection.timeout_s)
-        _check_unit(policy.document, wallet, amount, paid.unit)
         answer = service.CreditWallet(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
@@ -85,14 +84,3 @@ def show_wallets(tenant: Tenant, connection: AdminConnection) -> None:
     from tallystick.cli.tables import wallet_table
 
     show(wallet_table(found.wallets) if found.wallets else f"{tenant}: no wallet has had funds or spend yet")
-
-
-def _check_unit(document: str, wallet: str, text: str, unit: str) -> None:
-    """Refuse dollars for a wallet of tokens: the API takes a bare number in the wallet's unit."""
-    from tallystick.core.decision import UNIT_NAMES
-    from tallystick.policyfile import load_policy
-
-    for template in load_policy(document).wallets:
-        if template.name == wallet and template.unit != unit:
-            wanted = UNIT_NAMES[template.unit]
-            raise CommandError(ExitCode.REFUSED, f"AMOUNT: wallet {wallet} holds {wanted}, not {text!r}")

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 
 from tallystick.core.hold import Hold
 from tallystick.core.money import usd_text
-from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, counter_window, parse_counter
+from tallystick.core.plan import (
+    SLOTS,
+    BudgetLine,
+    Plan,
+    Taken,
+    WalletLine,
+    alert_steps,
+    counter_window,
+    parse_counter,
+)
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 
@@ -112,18 +121,17 @@ class Decision:
 NOTHING = Taken(0, 0, 0, 0)
 
 
-def lines_of(hold: Hold, known: Sequence[BudgetLine]) -> list[BudgetLine]:
-    """The budgets of a hold as they were; what it does not keep is taken from `known`."""
-    steps = {line.counter: line.steps for line in known}
+def lines_of(hold: Hold) -> list[BudgetLine]:
+    """The budgets of a hold as they were, whatever the policy says by now."""
     lines = []
-    for held in hold.budgets:
+    for held, alerts in zip(hold.budgets, hold.alerts, strict=True):
         name, group, unit = parse_counter(held.counter)
         start_ms, end_ms = counter_window(held.counter)
         rank = Reason(held.rank)
         lines.append(
             BudgetLine(
                 name, group, unit, SLOTS[unit], held.limit, rank, start_ms, end_ms, held.end, held.counter,
-                steps.get(held.counter, ()),
+                alert_steps(held.limit, alerts),
             )
         )  # fmt: skip
     return lines
@@ -200,7 +208,7 @@ FIXED_MESSAGES = {
     Reason.NO_BUDGET_MATCHED: (
         "no wallet and no budget covers this call; apply a policy that has one, or set unmatched: allow"
     ),
-    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject: it lacks a value of their per",
+    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject, or for a cost in this unit",
 }
 
 

@@ -6,6 +6,7 @@ TallystickError
 ├── IdMismatch             the id was used with other content
 ├── ReservationEnded       the reservation has ended in another way
 ├── ReservationNotFound    no such reservation, and no tally to prove it
+├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
 ├── Overloaded             the queue is longer than the deadline
 └── StoreUnavailable       the store can't be reached, or does not answer
@@ -49,6 +50,10 @@ class ReservationEnded(TallystickError):
 
 class ReservationNotFound(TallystickError):
     """There is no such reservation, and no tally came with the request."""
+
+
+class PolicyNotFound(TallystickError):
+    """The tenant has no policy."""
 
 
 class PolicyConflict(TallystickError):

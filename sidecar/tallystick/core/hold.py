@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.plan import Plan
-from tallystick.core.policy import OnExpiry, Unit
+from tallystick.core.policy import DEFAULT_ALERTS, OnExpiry, Unit
 from tallystick.core.price import Price, unpack_price
 
 SEAL_BYTES = 16
@@ -113,6 +113,14 @@ class Hold:
         packed = self.body.split("\n")[3]
         return unpack_price(packed) if packed else None
 
+    @property
+    def alerts(self) -> list[tuple[int, ...]]:
+        """The thresholds of each budget, in percent."""
+        lines = self.body.split("\n")
+        if len(lines) < 6:
+            return [DEFAULT_ALERTS] * len(self.budgets)
+        return [tuple(map(int, cell.split(","))) if cell else () for cell in lines[5].split("\t")]
+
 
 def read_hold(text: str) -> Hold:
     """The inverse of `Hold.text`."""
@@ -134,7 +142,7 @@ def read_hold(text: str) -> Hold:
 
 def hold_body(plan: Plan, subject_text: str) -> str:
     """The body of a record: what never changes."""
-    return plan.body_head + subject_text
+    return plan.body_head + subject_text + plan.body_tail
 
 
 def tally_record(

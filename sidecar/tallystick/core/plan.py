@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from tallystick.core.policy import Budget, OnExpiry, Policy, Unit, Unmatched, WalletTemplate
+from tallystick.core.policy import DEFAULT_ALERTS, Budget, OnExpiry, Policy, Unit, Unmatched, WalletTemplate
 from tallystick.core.price import Price
 from tallystick.core.reasons import Reason, reason_of
 from tallystick.core.subject import CALL_DIMENSIONS, Subject
@@ -121,6 +121,19 @@ class Plan:
         )
         return f"{self.on_expiry}\n{budgets}\n{self.model}\n{self.price.pack() if self.price else ''}\n"
 
+    @cached_property
+    def body_tail(self) -> str:
+        """The line after the subject: the alerts of each budget; absent where all are the usual ones."""
+        alerts = [tuple(percent for _, percent in line.steps) for line in self.budgets]
+        if all(each == DEFAULT_ALERTS for each in alerts):
+            return ""
+        return "\n" + "\t".join(",".join(map(str, each)) for each in alerts)
+
+
+def alert_steps(limit: int, alerts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """(amount, percent) of each threshold of a limit."""
+    return tuple((-(-limit * percent // 100), percent) for percent in alerts)
+
 
 def group_text(dimensions: tuple[str, ...], values: dict[str, str]) -> str:
     """A group as it stands in a counter's name."""
@@ -151,24 +164,25 @@ def make_plan(
     provider: str,
     price: Price | None,
     *,
-    priced: bool,
+    said: tuple[Unit, ...] | None,
     now_ms: int,
 ) -> Plan:
     """Finds every wallet and budget that a call meets.
 
-    `priced` says that the caller gave the cost, so that no price is needed. A
+    `said` are the units in which the caller gave the cost, so that no price is
+    needed and no other wallet can pay; None where it is to be priced. A
     dimension that the subject does not give has no group: wallets and budgets
     `per` it do not apply.
     """
     values = {name: subject.value(name) for name in policy.dimensions if name not in CALL_DIMENSIONS}
     values["model"], values["provider"] = model, provider
     free = price is not None and price.free
-    wallets = () if free else tuple(_wallet_lines(policy.tenant, policy.wallets, values))
+    wallets = () if free else tuple(_wallet_lines(policy, values, said))
     budgets = tuple(_budget_lines(policy.tenant, policy.budgets, values, now_ms))
     refusal = Reason.NONE
     if model and not policy.models.allows(model):
         refusal = Reason.MODEL_NOT_ALLOWED
-    elif price is None and not priced:
+    elif price is None and said is None:
         refusal = Reason.PRICE_UNKNOWN
     elif not free and not wallets and policy.wallets:
         refusal = Reason.INSUFFICIENT_FUNDS
@@ -189,14 +203,12 @@ def make_plan(
     )
 
 
-def _wallet_lines(
-    tenant: str, templates: tuple[WalletTemplate, ...], values: dict[str, str]
-) -> list[WalletLine]:
+def _wallet_lines(policy: Policy, values: dict[str, str], said: tuple[Unit, ...] | None) -> list[WalletLine]:
     lines = []
-    for wallet in templates:
-        if all(values[name] for name in wallet.per):
+    for wallet in policy.wallets:
+        if all(values[name] for name in wallet.per) and (said is None or wallet.unit in said):
             group = group_text(wallet.per, values)
-            counter = wallet_counter(tenant, wallet, group)
+            counter = wallet_counter(policy.tenant, wallet, group)
             lines.append(WalletLine(wallet.name, unquote(group), wallet.unit, counter))
     return lines
 
@@ -229,5 +241,5 @@ def _budget_line(tenant: str, budget: Budget, values: dict[str, str], now_ms: in
         end_ms=end_ms,
         end=end,
         counter=f"{tenant}:b:{budget.name}:{group}:{budget.unit}{window}",
-        steps=tuple((-(-budget.limit * percent // 100), percent) for percent in budget.alerts),
+        steps=alert_steps(budget.limit, budget.alerts),
     )

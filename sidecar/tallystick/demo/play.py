@@ -21,7 +21,7 @@ from tallystick.demo.observer import Observer
 from tallystick.demo.provider import StandIn
 from tallystick.demo.screen import Screen
 from tallystick.demo.sidecar import SidecarProcess
-from tallystick.v1 import admin_pb2
+from tallystick.v1 import admin_pb2, budget_pb2
 from tallystick.v1.admin_pb2_grpc import AdminServiceStub
 from tallystick.v1.budget_pb2 import WalletState
 from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
@@ -88,6 +88,7 @@ async def _credit(admin: AdminServiceStub) -> None:
                     wallet=wallet,
                     group={wallet: value},
                     amount=cents * NANO_PER_CENT,
+                    unit=budget_pb2.UNIT_NANO_USD,
                     credit_id=f"demo-{wallet}-{value}",
                     reason="the demo's opening credit",
                 )

@@ -2,7 +2,7 @@
 
 import os
 
-from tallystick.core.decision import WalletState
+from tallystick.core.decision import UNIT_NAMES, WalletState
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.plan import WalletLine, group_text, parse_counter, wallet_counter
 from tallystick.engine.calls import CreditCall
@@ -25,6 +25,10 @@ class Administration:
         if wallet is None:
             names = ", ".join(w.name for w in rules.policy.wallets) or "none"
             raise InvalidArgument("wallet", f"expected a wallet of the policy ({names}), got {call.wallet!r}")
+        if call.unit is not wallet.unit:
+            raise InvalidArgument(
+                "unit", f"expected the unit of wallet {wallet.name}, {UNIT_NAMES[wallet.unit]}"
+            )
         if set(call.group) != set(wallet.per) or not all(call.group.values()):
             wanted = ", ".join(wallet.per) or "nothing"
             raise InvalidArgument("group", f"expected a value for each of the wallet's per: {wanted}")

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from tallystick.core.decision import BudgetState, Decision, WalletState, explain_refusal, lines_of
 from tallystick.core.hold import Hold, seal, tally_record
-from tallystick.core.plan import Plan, Taken, WalletLine, parse_counter
+from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine, parse_counter
+from tallystick.core.reasons import Reason
 from tallystick.store.base import Counters, ExtendAsk, Held, Refused, ReserveAsk
 
 
@@ -71,7 +72,7 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
         expires_ms=int(expires_ms),
         body=hold.body,
     )
-    lines = lines_of(hold, plan.budgets)
+    lines = lines_of(hold)
     return Decision(
         reservation_id=reservation_id,
         model=hold.model,
@@ -122,18 +123,28 @@ def weigh_up(plan: Plan, counters: Counters) -> Balance:
     return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
 
 
+def never_fits(hold: Hold, ask: ExtendAsk) -> bool:
+    """Whether the hold with what is added is larger than a whole limit."""
+    taken = Taken(hold.nano_usd + ask.nano_usd, hold.tokens + ask.tokens)
+    lines = zip(hold.budgets, ask.limits, strict=True)
+    return bool(ask.extension_id) and any(
+        rank is not Reason.NONE and SLOTS[line.unit] < 2 and taken[SLOTS[line.unit]] > limit
+        for line, (limit, rank) in lines
+    )
+
+
 def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     """The refusal of an extension; the hold stays as it was."""
-    lines = [
-        replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold, ()), ask.limits, strict=True)
-    ]
+    lines = [replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold), ask.limits, strict=True)]
     wallets = []
     if hold.wallet:
         counter, _ = hold.wallet
         wallets = [WalletLine(*parse_counter(counter), counter)]
     first = 2 * len(lines)
     values = refused.values[first:] + refused.values[:first]
-    taken = Taken(ask.nano_usd, ask.tokens)
+    never = refused.reason is Reason.CAN_NEVER_FIT
+    before = (hold.nano_usd, hold.tokens) if never else (0, 0)
+    taken = Taken(before[0] + ask.nano_usd, before[1] + ask.tokens)
     refusal = explain_refusal(
         refused.reason,
         refused.binds,

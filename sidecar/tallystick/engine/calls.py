@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tallystick.core.outcome import Outcome
+from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.providers.call import Api
@@ -82,7 +83,8 @@ class CreditCall(NamedTuple):
     wallet: str
     group: dict[str, str]
     amount: int
-    """In the wallet's unit."""
+    unit: Unit
+    """Must be the wallet's."""
     credit_id: str
     """Empty: one is made."""
     reason: str

@@ -16,7 +16,7 @@ from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
-from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
+from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, never_fits, repeat, weigh_up
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
 from tallystick.engine.planner import Planner
@@ -32,6 +32,7 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
+    Stamp,
     Store,
 )
 from tallystick.tokens import TokenCounter
@@ -116,9 +117,7 @@ class Engine:
         """
         mode, estimated = settle_mode(call.outcome, call.actual is not None)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
-        cost, usage = Cost(0, 0), ""
-        if mode is Mode.COST:
-            cost, usage = await self._actual_cost(call, tally)
+        nano_usd, tokens, usage = await self._actual(call, tally) if mode is Mode.COST else (0, 0, "")
         started = time.perf_counter()
         settled = await self._store.settle(
             call.tenant,
@@ -126,8 +125,8 @@ class Engine:
                 call.reservation_id,
                 call.content,
                 mode,
-                cost.nano_usd,
-                cost.tokens,
+                nano_usd,
+                tokens,
                 estimated,
                 call.outcome.name,
                 usage,
@@ -137,11 +136,15 @@ class Engine:
         self._store_seconds("settle").observe(time.perf_counter() - started)
         return settled
 
-    async def _actual_cost(self, call: SettleCall, tally: str) -> tuple[Cost, str]:
-        """The cost by the price of the hold, and the usage as the ledger keeps it."""
+    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str]:
+        """The cost, by the price of the hold, and the usage as the ledger keeps it.
+
+        Of a reported cost, a part of 0 beside one that isn't was not said: None.
+        """
         actual = call.actual
-        if type(actual) is Cost:
-            return actual, ""
+        if isinstance(actual, Cost):
+            said = actual.nano_usd == actual.tokens
+            return actual.nano_usd or (0 if said else None), actual.tokens or (0 if said else None), ""
         assert isinstance(actual, Usage)
         hold = read_hold(tally) if tally else await self._store.hold(call.tenant, call.reservation_id)
         if hold is None or not hold.body:
@@ -150,10 +153,11 @@ class Engine:
             raise InvalidArgument(
                 "actual", "expected a cost: the reservation was made by cost, without a price"
             )
-        cost = Cost(hold.price.charge_nano_usd(actual), actual.total)
-        if max(cost) > MAX_AMOUNT:
+        nano_usd = hold.price.charge_nano_usd(actual)
+        if max(nano_usd, actual.total) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
-        return cost, ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
+        usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
+        return nano_usd, actual.total, usage
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""
@@ -183,6 +187,9 @@ class Engine:
                 tokens,
                 _limits(hold, rules.policy),
             )
+            if never_fits(hold, ask):
+                now_ms = self._planner.clock.now_ms()
+                return deny_more(hold, ask, Refused(Stamp(now_ms, 0, 0), Reason.CAN_NEVER_FIT, 0, []))
             reply = await self._store.extend(call.tenant, ask)
             if isinstance(reply, Again):
                 rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.money import MAX_AMOUNT
-from tallystick.core.policy import Policy
+from tallystick.core.policy import Policy, Unit
 from tallystick.core.price import Price
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, ProviderRequest, ReserveCall, TokenEstimate
@@ -18,6 +18,9 @@ LONG_BODY_BYTES = 32_768
 vocabularies."""
 
 
+BOTH = (Unit.NANO_USD, Unit.TOKENS)
+
+
 class Estimate(NamedTuple):
     """What a call may use, and what of it its price depends on."""
 
@@ -28,6 +31,15 @@ class Estimate(NamedTuple):
     cost: Cost | None = None
     tier: str = ""
     media: bool = False
+
+    @property
+    def said(self) -> tuple[Unit, ...] | None:
+        """The units in which the caller gave the cost; a part of 0 beside one that isn't was not said."""
+        if self.cost is None:
+            return None
+        if bool(self.cost.nano_usd) == bool(self.cost.tokens):
+            return BOTH
+        return (Unit.NANO_USD,) if self.cost.nano_usd else (Unit.TOKENS,)
 
 
 class Estimator:

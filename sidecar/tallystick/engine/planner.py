@@ -87,8 +87,8 @@ class Planner:
     def plan(self, rules: Rules, subject: Subject, estimate: Estimate) -> Plan:
         """The plan of a call, made anew where none is remembered that still holds."""
         model, provider, usage, _, tier, media = estimate
-        priced = usage is None
-        key = (rules.values(subject), model, provider, priced, tier, media)
+        said = estimate.said if usage is None else None
+        key = (rules.values(subject), model, provider, said, tier, media)
         now_ms = self.clock.now_ms()
         plan = rules.plans.get(key)
         if plan is not None and plan.valid_from_ms <= now_ms < plan.valid_until_ms:
@@ -96,7 +96,7 @@ class Planner:
             return plan
         self._metrics.plan_misses.inc()
         price = rules.prices.resolve(model, provider, tier=tier, media=media) if model else None
-        plan = make_plan(rules.policy, subject, model, provider, price, priced=priced, now_ms=now_ms)
+        plan = make_plan(rules.policy, subject, model, provider, price, said=said, now_ms=now_ms)
         if price:
             until_ms = now_ms - now_ms % PRICES_HOLD_MS + PRICES_HOLD_MS
             plan.valid_until_ms = min(plan.valid_until_ms, until_ms)

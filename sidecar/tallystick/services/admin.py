@@ -1,6 +1,6 @@
 """`tallystick.v1.AdminService`: the control plane."""
 
-from tallystick.core.errors import InvalidArgument
+from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
@@ -31,7 +31,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """See the proto."""
         stored = await self._administration.policy(read_tenant(request.tenant))
         if stored is None:
-            raise InvalidArgument("tenant", f"expected a tenant with a policy; {request.tenant} has none")
+            raise PolicyNotFound(f"tenant {request.tenant} has no policy")
         return pb.GetPolicyResponse(document=stored.document, version=stored.version)
 
     @answered

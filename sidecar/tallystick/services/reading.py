@@ -12,6 +12,7 @@ from tallystick.core.errors import InvalidArgument
 from tallystick.core.hold import MAX_TALLY_BYTES
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Outcome
+from tallystick.core.policy import Unit
 from tallystick.core.subject import DIMENSIONS, MAX_VALUE_BYTES, Subject, check_subject, check_text
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import (
@@ -40,6 +41,7 @@ APIS = {
     budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
 }
 
+WALLET_UNITS = {budget_pb2.UNIT_NANO_USD: Unit.NANO_USD, budget_pb2.UNIT_TOKENS: Unit.TOKENS}
 OUTCOMES = frozenset(map(int, Outcome))
 
 _dimensions = attrgetter(*DIMENSIONS)
@@ -217,12 +219,15 @@ def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
     tenant = read_tenant(request.tenant)
     if request.amount < 1:
         raise InvalidArgument("amount", "expected at least 1")
+    unit = WALLET_UNITS.get(request.unit)
+    if unit is None:
+        raise InvalidArgument("unit", "expected UNIT_NANO_USD or UNIT_TOKENS")
     check_text("credit_id", request.credit_id, MAX_ID_BYTES)
     check_text("reason", request.reason)
     group = dict(request.group)
     for name, value in group.items():
         check_text(f"group[{name[:64]!a}]", value)
-    return CreditCall(tenant, request.wallet, group, request.amount, request.credit_id, request.reason)
+    return CreditCall(tenant, request.wallet, group, request.amount, unit, request.credit_id, request.reason)
 
 
 def check_batch(size: int) -> None:

@@ -81,8 +81,10 @@ class SettleAsk(NamedTuple):
     reservation_id: str
     content: str
     mode: Mode
-    nano_usd: int
-    tokens: int
+    nano_usd: int | None
+    """None: not said, so as held."""
+    tokens: int | None
+    """None: not said, so as held."""
     estimated: bool
     outcome: str
     """For the ledger."""

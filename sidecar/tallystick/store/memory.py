@@ -124,9 +124,10 @@ class MemoryStore:
 
     def _settle(self, p: Partition, tenant: str, ask: SettleAsk, hold: Hold, tally: str) -> None:
         name = f"{tenant}:r:{ask.reservation_id}"
-        nano_usd, tokens, requests = ask.nano_usd, ask.tokens, 1
-        if ask.mode is Mode.HOLD:
-            nano_usd, tokens = hold.nano_usd, hold.tokens
+        nano_usd, tokens, requests = hold.nano_usd, hold.tokens, 1
+        if ask.mode is Mode.COST:
+            nano_usd = nano_usd if ask.nano_usd is None else ask.nano_usd
+            tokens = tokens if ask.tokens is None else ask.tokens
         elif ask.mode is Mode.NONE:
             nano_usd, tokens, requests = 0, 0, 0
         p.append(

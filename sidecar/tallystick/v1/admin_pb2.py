@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tallystick.v1 import budget_pb2 as tallystick_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/admin.proto\x12\rtallystick.v1\x1a\x1atallystick/v1/budget.proto\"Z\n\x12\x41pplyPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x13\x41pplyPolicyResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x11GetPolicyResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\xd4\x01\n\x13\x43reditWalletRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06wallet\x18\x02 \x01(\t\x12<\n\x05group\x18\x03 \x03(\x0b\x32-.tallystick.v1.CreditWalletRequest.GroupEntry\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x11\n\tcredit_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x14\x43reditWalletResponse\x12*\n\x06wallet\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x11\n\tcredit_id\x18\x02 \x01(\t\"$\n\x12ListWalletsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"B\n\x13ListWalletsResponse\x12+\n\x07wallets\x18\x01 \x03(\x0b\x32\x1a.tallystick.v1.WalletState2\xe3\x02\n\x0c\x41\x64minService\x12T\n\x0b\x41pplyPolicy\x12!.tallystick.v1.ApplyPolicyRequest\x1a\".tallystick.v1.ApplyPolicyResponse\x12N\n\tGetPolicy\x12\x1f.tallystick.v1.GetPolicyRequest\x1a .tallystick.v1.GetPolicyResponse\x12W\n\x0c\x43reditWallet\x12\".tallystick.v1.CreditWalletRequest\x1a#.tallystick.v1.CreditWalletResponse\x12T\n\x0bListWallets\x12!.tallystick.v1.ListWalletsRequest\x1a\".tallystick.v1.ListWalletsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/admin.proto\x12\rtallystick.v1\x1a\x1atallystick/v1/budget.proto\"Z\n\x12\x41pplyPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x13\x41pplyPolicyResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x11GetPolicyResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\xf7\x01\n\x13\x43reditWalletRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06wallet\x18\x02 \x01(\t\x12<\n\x05group\x18\x03 \x03(\x0b\x32-.tallystick.v1.CreditWalletRequest.GroupEntry\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12!\n\x04unit\x18\x07 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x11\n\tcredit_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x14\x43reditWalletResponse\x12*\n\x06wallet\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x11\n\tcredit_id\x18\x02 \x01(\t\"$\n\x12ListWalletsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"B\n\x13ListWalletsResponse\x12+\n\x07wallets\x18\x01 \x03(\x0b\x32\x1a.tallystick.v1.WalletState2\xe3\x02\n\x0c\x41\x64minService\x12T\n\x0b\x41pplyPolicy\x12!.tallystick.v1.ApplyPolicyRequest\x1a\".tallystick.v1.ApplyPolicyResponse\x12N\n\tGetPolicy\x12\x1f.tallystick.v1.GetPolicyRequest\x1a .tallystick.v1.GetPolicyResponse\x12W\n\x0c\x43reditWallet\x12\".tallystick.v1.CreditWalletRequest\x1a#.tallystick.v1.CreditWalletResponse\x12T\n\x0bListWallets\x12!.tallystick.v1.ListWalletsRequest\x1a\".tallystick.v1.ListWalletsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPOLICYRESPONSE']._serialized_start=273
   _globals['_GETPOLICYRESPONSE']._serialized_end=327
   _globals['_CREDITWALLETREQUEST']._serialized_start=330
-  _globals['_CREDITWALLETREQUEST']._serialized_end=542
-  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_start=498
-  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_end=542
-  _globals['_CREDITWALLETRESPONSE']._serialized_start=544
-  _globals['_CREDITWALLETRESPONSE']._serialized_end=629
-  _globals['_LISTWALLETSREQUEST']._serialized_start=631
-  _globals['_LISTWALLETSREQUEST']._serialized_end=667
-  _globals['_LISTWALLETSRESPONSE']._serialized_start=669
-  _globals['_LISTWALLETSRESPONSE']._serialized_end=735
-  _globals['_ADMINSERVICE']._serialized_start=738
-  _globals['_ADMINSERVICE']._serialized_end=1093
+  _globals['_CREDITWALLETREQUEST']._serialized_end=577
+  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_start=533
+  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_end=577
+  _globals['_CREDITWALLETRESPONSE']._serialized_start=579
+  _globals['_CREDITWALLETRESPONSE']._serialized_end=664
+  _globals['_LISTWALLETSREQUEST']._serialized_start=666
+  _globals['_LISTWALLETSREQUEST']._serialized_end=702
+  _globals['_LISTWALLETSRESPONSE']._serialized_start=704
+  _globals['_LISTWALLETSRESPONSE']._serialized_end=770
+  _globals['_ADMINSERVICE']._serialized_start=773
+  _globals['_ADMINSERVICE']._serialized_end=1128
 # @@protoc_insertion_point(module_scope)

@@ -40,7 +40,7 @@ class GetPolicyResponse(_message.Message):
     def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreditWalletRequest(_message.Message):
-    __slots__ = ("tenant", "wallet", "group", "amount", "credit_id", "reason")
+    __slots__ = ("tenant", "wallet", "group", "amount", "unit", "credit_id", "reason")
     class GroupEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,15 +52,17 @@ class CreditWalletRequest(_message.Message):
     WALLET_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     wallet: str
     group: _containers.ScalarMap[str, str]
     amount: int
+    unit: _budget_pb2.Unit
     credit_id: str
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., amount: _Optional[int] = ..., credit_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., credit_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CreditWalletResponse(_message.Message):
     __slots__ = ("wallet", "credit_id")

@@ -6,7 +6,7 @@
 --      nano_usd, tokens, expires, then spent and held of every budget before it
 --   3  the body: what happens on expiry
 --   4  budgets, by tabs, five each: counter, unit, limit, rank, end
---   5… model, price, subject
+--   5… model, price, subject, alerts of the budgets (absent: the usual ones)
 -- States: O open · X expired and charged · E settled by estimate · S settled ·
 --         R released, or given back on expiry · T released before it was known
 local SESSION_LIFE_MS = 7776000000 -- 90 days
@@ -44,7 +44,7 @@ local function retire_at(window_end, retention_ms)
   return math.max(tonumber(window_end), now) + retention_ms
 end
 
--- Adds to a hold's counters: by unit, what is held and what is spent.
+-- Adds to a hold's counters: by unit, what is held and what is spent (nil: nothing).
 local function post(hold, held, spent, retention_ms)
   local budgets = split(hold.body:match('\n([^\n]*)'))
   local fields = {}
@@ -67,8 +67,10 @@ local function post(hold, held, spent, retention_ms)
       if new_held == '0' then call('HDEL', COUNT, fields[i + 1])
       else writes[#writes + 1] = fields[i + 1]; writes[#writes + 1] = new_held end
     else
-      local new_spent = add(values[i] or '0', is_wallet and negate(spent[unit]) or spent[unit])
-      writes[#writes + 1] = fields[i]; writes[#writes + 1] = new_spent
+      if spent then
+        local new_spent = add(values[i] or '0', is_wallet and negate(spent[unit]) or spent[unit])
+        writes[#writes + 1] = fields[i]; writes[#writes + 1] = new_spent
+      end
       writes[#writes + 1] = fields[i + 1]; writes[#writes + 1] = new_held
       local retire = not is_wallet and not values[i + 1] and retire_at(budgets[at + 4], retention_ms)
       if retire then call('ZADD', DUE, retire, 'w:' .. budgets[at]) end

@@ -63,7 +63,7 @@ if adds then
     return {1, now, int(seq), epoch, reason, binds, values}
   end
   append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
-  post(hold, amounts, {u = '0', t = '0', r = '0'}, retention_ms)
+  post(hold, amounts, nil, retention_ms)
   hold.nano, hold.tokens = add(hold.nano, nano), add(hold.tokens, tokens)
   call('HSET', HOLD, seen, content)
   call('ZADD', DUE, now + retention_ms, 'a:' .. seen)

@@ -3,7 +3,7 @@
 --
 -- ARGV  1 tenant  2 id  3 content  4 retention ms
 --   5 mode: cost (nano_usd and tokens as given), hold (what is held), none (all back)
---   6 nano_usd  7 tokens  8 estimated (1 or 0)  9 outcome  10 usage, for the ledger
+--   6 nano_usd  7 tokens ('': not said, so as held)  8 estimated (1 or 0)  9 outcome  10 usage, for the ledger
 --   11 tally or '': the record as it was, of a hold that the store may have lost
 --
 -- Replies:
@@ -41,7 +41,8 @@ if hold.state == 'S' then return {4} end
 if was_estimated and estimated then return answer(3, true, true) end
 
 local nano, tokens, requests = ARGV[6], ARGV[7], '1'
-if mode == 'hold' then nano, tokens = hold.nano, hold.tokens end
+if mode == 'hold' or nano == '' then nano = hold.nano end
+if mode == 'hold' or tokens == '' then tokens = hold.tokens end
 if mode == 'none' then nano, tokens, requests = '0', '0', '0' end
 local late = hold.state ~= 'O'
 append('settle', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, 'outcome', ARGV[9],

@@ -1,0 +1,152 @@
+"""What commands make of their options, and how amounts and times are written."""
+
+import json
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from rich.console import Console
+
+from tallystick.cli.amounts import read_amount, read_cost
+from tallystick.cli.connection import _explained
+from tallystick.cli.exits import CommandError, ExitCode
+from tallystick.cli.output import length_text, print_message
+from tallystick.cli.requests import usage_of
+from tallystick.cli.summaries import match_text, window_text
+from tallystick.cli.tables import use_bar
+from tallystick.core.money import MAX_AMOUNT
+from tallystick.policyfile import load_policy
+from tallystick.v1 import budget_pb2 as pb
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("25 USD", 25_000_000_000),
+        ("0.5USD", 500_000_000),
+        (" 0.000000001 USD ", 1),
+        ("9223372036.854775807USD", MAX_AMOUNT),
+        ("2M tokens", 2_000_000),
+        ("2Mtokens", 2_000_000),
+        ("1_000tokens", 1_000),
+        ("1.5k tokens", 1_500),
+    ],
+)
+def test_amounts(text: str, value: int) -> None:
+    assert read_amount("--cost", text).value == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "USD", "5 EUR", "-5 USD", "0 USD", "1e3 USD", "5 requests", "9223372036.854775808 USD"]
+)
+def test_wrong_amounts(text: str) -> None:
+    with pytest.raises(CommandError, match=r"^--cost: expected ") as caught:
+        read_amount("--cost", text)
+    assert caught.value.code is ExitCode.USAGE
+
+
+def test_a_cost_of_both_units() -> None:
+    assert read_cost("--cost", ["1 USD", "5 tokens"]) == pb.Cost(nano_usd=1_000_000_000, tokens=5)
+    with pytest.raises(CommandError, match="one amount in USD and one in tokens"):
+        read_cost("--cost", ["1 USD", "2 USD"])
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (Duration(), "0s"),
+        (Duration(nanos=1), "1s"),
+        (Duration(seconds=59), "59s"),
+        (Duration(seconds=3_600), "1h"),
+        (Duration(seconds=12_000, nanos=5), "3h 20m"),
+        (Duration(seconds=90_061), "1d 1h"),
+    ],
+)
+def test_lengths_of_time(length: Duration, text: str) -> None:
+    assert length_text(length) == text
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "bar"),
+    [
+        (0, 0, "░░░░░░░░░░░░░░░░   0 %"),
+        (1, 0, "█░░░░░░░░░░░░░░░   0 %"),
+        (500, 250, "████████▒▒▒▒░░░░  75 %"),
+        (999, 0, "███████████████░  99 %"),
+        (1_000, 0, "████████████████ 100 %"),
+        (900, 300, "██████████████▒▒ 120 %"),
+    ],
+)
+def test_the_bar_is_empty_only_for_nothing_and_full_only_for_all(spent: int, held: int, bar: str) -> None:
+    budget = pb.BudgetState(limit=1_000, spent=spent, held=held)
+    with open("/dev/null", "w", encoding="utf-8") as file:
+        assert use_bar(budget, Console(file=file)).plain == bar
+
+
+def test_a_bar_for_terminals_that_only_know_ascii() -> None:
+    with open("/dev/null", "w", encoding="ascii") as file:
+        bar = use_bar(pb.BudgetState(limit=4, spent=2, held=1), Console(file=file))
+    assert bar.plain == "########====....  75 %"
+
+
+def test_json_has_the_fields_in_the_order_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
+    decision = pb.ReserveResponse(result=pb.RESULT_DENY, model="m", tally=b"\xff")
+    decision.budgets.add(unit=pb.UNIT_TOKENS, limit=MAX_AMOUNT).window_end.seconds = 0
+    decision.refusal.retry_after.nanos = 500_000_000
+    print_message(decision)
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == [
+        *("result", "reservation_id", "tally", "wallet", "wallet_group", "model", "price_version"),
+        *("budgets", "refusal"),
+    ]
+    assert document["tally"] == "/w=="
+    assert document["budgets"][0] == {
+        "name": "",
+        "group": "",
+        "unit": "UNIT_TOKENS",
+        "limit": str(MAX_AMOUNT),
+        "spent": "0",
+        "held": "0",
+        "remaining": "0",
+        "window_end": "1970-01-01T00:00:00Z",
+        "threshold_percent": 0,
+        "enforced": False,
+    }
+    assert document["refusal"]["retry_after"] == "0.500s"
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "exit_code", "line"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses", 3, "can't reach the sidecar at here"),
+        ("UNAVAILABLE", "the store can't be reached", 3, "unavailable: the store can't be reached"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", 3, "no answer from here within 2 s"),
+        ("RESOURCE_EXHAUSTED", "9 calls are waiting", 3, "resource exhausted: 9 calls are waiting"),
+        ("ALREADY_EXISTS", "used before", 1, "already exists: used before"),
+        ("INTERNAL", "internal error", 70, "internal: internal error"),
+    ],
+)
+def test_grpc_errors(code: str, details: str, exit_code: int, line: str) -> None:
+    error = _explained(code, details, "here", 2.0)
+    assert (error.code, error.lines[0]) == (exit_code, line)
+
+
+def test_the_usage_is_taken_out_of_an_answer() -> None:
+    assert json.loads(usage_of(b'{"id": 1, "usage": {"input_tokens": 9007199254740993}}')) == {
+        "input_tokens": 9007199254740993
+    }
+    for body in (b'{"input_tokens": 1}', b"null", b"not json", b"[" * 100_000):
+        assert usage_of(body) == body
+
+
+def test_windows_and_matches_as_the_policy_has_them() -> None:
+    policy = load_policy("""
+        tenant: t
+        budgets:
+          a: {limit: 1 USD, window: 36h}
+          b: {limit: 1 USD, window: 2d, match: {team: [x, y], user: "a*"}}
+          c: {limit: 1 USD, window: month}
+          d: {limit: 1 concurrent}
+          e: {limit: 1 USD, window: 90s}
+        """)
+    assert [window_text(budget) for budget in policy.budgets] == ["36h", "2d", "month", "-", "90s"]
+    assert [match_text(budget.match) for budget in policy.budgets[:2]] == ["all", "team=x|y, user=a*"]
