@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tallystick.background.sweeper import sweep_for_ever
 from tallystick.config import Settings
-from tallystick.core.errors import StoreUnusable
+from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.observe.http import READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
@@ -33,6 +33,7 @@ from tallystick.v1.budget_pb2_grpc import add_BudgetServiceServicer_to_server
 
 ADMIN_CALLS = 64
 KEY_BYTES = 32
+RETRY_S = 0.2
 
 log = logging.getLogger("tallystick.runtime")
 
@@ -46,6 +47,10 @@ class Sidecar:
         self._address = settings.store_address()
         self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
         self._servers = Servers(settings.transport, settings.reflection)
+        self._admissions = (
+            Admission(settings.max_in_flight, settings.max_queued, self.metrics),
+            Admission(ADMIN_CALLS, ADMIN_CALLS, self.metrics),
+        )
         self._http: HttpEndpoint | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._states = {"store": "starting", "policies": "starting"}
@@ -63,6 +68,7 @@ class Sidecar:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._states["listeners"] = "draining"
         await self._ending.aclose()
 
     async def _start(self, ending: contextlib.AsyncExitStack) -> None:
@@ -86,7 +92,7 @@ class Sidecar:
         self._engine = Engine(store, planner, counter, self.metrics)
         self._administration = Administration(store, planner)
         await self._servers.set_serving(False)
-        ending.push_async_callback(self._servers.stop, settings.drain_timeout.total_seconds())
+        ending.push_async_callback(self._drain)
         await self._listen()
         self._run(ending, self._open())
 
@@ -107,10 +113,10 @@ class Sidecar:
 
     async def _listen(self) -> None:
         settings, metrics = self.settings, self.metrics
-        admission = Admission(settings.max_in_flight, settings.max_queued, metrics)
-        metrics.in_flight.set_function(lambda: admission.at_work)
-        budget = BudgetService(self._engine, admission, metrics, debug_enabled())
-        admin = AdminService(self._administration, Admission(ADMIN_CALLS, ADMIN_CALLS, metrics), metrics)
+        of_budget, of_admin = self._admissions
+        metrics.in_flight.set_function(lambda: of_budget.at_work)
+        budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
+        admin = AdminService(self._administration, of_admin, metrics)
         servers = self._servers
         add_budget = partial(add_BudgetServiceServicer_to_server, budget)
         add_admin = partial(add_AdminServiceServicer_to_server, admin)
@@ -121,21 +127,42 @@ class Sidecar:
         if settings.admin_socket:
             await servers.listen_unix(settings.admin_socket, add_admin, admin=True)
 
+    async def _drain(self) -> None:
+        """Calls at work finish and are answered; then the listeners end."""
+        grace_s, clock = self.settings.drain_timeout.total_seconds(), asyncio.get_running_loop().time
+        began = clock()
+        await self._servers.tell_draining()
+        await asyncio.gather(*(admission.drain(grace_s) for admission in self._admissions))
+        await self._servers.stop(max(0.0, grace_s - (clock() - began)))
+
     async def _open(self) -> None:
         """Waits for the store, and then serves."""
-        store, settings = self._store, self.settings
+        store = self._store
         if not self._embedded:
             log.info("waiting for the store at %s", self._address)
         await store.open()
-        self._engine.seal_with(await self._tally_key())
-        for path in settings.policy_files:
-            tenant, number, _ = await self._administration.apply_policy(path.read_text(), None)
-            log.info("policy %s of tenant %s is in force, version %d", path, tenant, number)
+        while not await self._prepared():
+            await asyncio.sleep(RETRY_S)
         self._states["policies"] = READY
         _spare_collections()
         await self._show()
         log.info("serving on %s", ", ".join(self._places()))
         await sweep_for_ever(store, self.metrics)
+
+    async def _prepared(self) -> bool:
+        """Whether the policies are applied and the key is known; False when the store went away meanwhile."""
+        try:
+            key = await self._tally_key()
+            for path in self.settings.policy_files:
+                tenant, number, _ = await self._administration.apply_policy(path.read_text(), None)
+                log.info("policy %s of tenant %s is in force, version %d", path, tenant, number)
+        except StoreUnusable:
+            raise
+        except StoreUnavailable as error:
+            log.warning("the start is tried again: %s", error)
+            return False
+        self._engine.seal_with(key)
+        return True
 
     def _places(self) -> list[str]:
         settings, (grpc_port, http_port) = self.settings, self.ports

@@ -9,6 +9,7 @@ TallystickError
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
 ├── Overloaded             the queue is longer than the deadline
+├── Draining               the sidecar is about to end
 └── StoreUnavailable       the store can't be reached, or does not answer
     └── StoreUnusable      the store answers, and must not be used
 """
@@ -62,6 +63,10 @@ class PolicyConflict(TallystickError):
 
 class Overloaded(TallystickError):
     """More calls are waiting than can be answered before the deadline."""
+
+
+class Draining(TallystickError):
+    """The sidecar finishes what is under way, and takes nothing on."""
 
 
 class StoreUnavailable(TallystickError):

@@ -83,6 +83,11 @@ class Hold:
         return self.answered[0]
 
     @property
+    def ttl_ms(self) -> int:
+        """How long the Reserve held it."""
+        return int(self.answered[6]) - int(self.answered[1])
+
+    @property
     def wallet(self) -> tuple[str, Unit] | None:
         """Counter and unit of the wallet that pays."""
         answered = self.answered

@@ -123,7 +123,7 @@ def weigh_up(plan: Plan, counters: Counters) -> Balance:
     return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
 
 
-def never_fits(hold: Hold, ask: ExtendAsk) -> bool:
+def _never_fits(hold: Hold, ask: ExtendAsk) -> bool:
     """Whether the hold with what is added is larger than a whole limit."""
     taken = Taken(hold.nano_usd + ask.nano_usd, hold.tokens + ask.tokens)
     lines = zip(hold.budgets, ask.limits, strict=True)
@@ -135,6 +135,8 @@ def never_fits(hold: Hold, ask: ExtendAsk) -> bool:
 
 def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     """The refusal of an extension; the hold stays as it was."""
+    if _never_fits(hold, ask):
+        refused = refused._replace(reason=Reason.CAN_NEVER_FIT, binds=0)
     lines = [replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold), ask.limits, strict=True)]
     wallets = []
     if hold.wallet:

@@ -16,10 +16,10 @@ from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
-from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, never_fits, repeat, weigh_up
+from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
-from tallystick.engine.planner import Planner
+from tallystick.engine.planner import Planner, Rules
 from tallystick.observe.metrics import Metrics
 from tallystick.store.base import (
     Again,
@@ -32,7 +32,6 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Stamp,
     Store,
 )
 from tallystick.tokens import TokenCounter
@@ -53,8 +52,16 @@ class Engine:
         self._tidying: set[asyncio.Task[None]] = set()
 
     def seal_with(self, tally_key: bytes) -> None:
-        """Sets the key that all sidecars of the store share; before the first call."""
+        """Sets the key that all sidecars of the store share. Before it, no call is answered."""
         self._tally_key = tally_key
+
+    def _check_ready(self) -> None:
+        if not self._tally_key:
+            raise StoreUnavailable("the sidecar is starting")
+
+    async def _rules(self, tenant: str) -> Rules:
+        self._check_ready()
+        return await self._planner.rules(tenant)
 
     async def reserve(self, call: ReserveCall) -> Decision:
         """Holds the estimated cost, or says why not.
@@ -63,7 +70,7 @@ class Engine:
             InvalidArgument, IdMismatch, ReservationEnded, StoreUnavailable.
         """
         reservation_id = call.reservation_id or f"r-{os.urandom(12).hex()}"
-        rules = await self._planner.rules(call.tenant)
+        rules = await self._rules(call.tenant)
         estimate = await self._estimator.estimate(call, rules.policy)
         about = subject_text(call.subject)
         observe = self._store_seconds("reserve").observe
@@ -84,7 +91,7 @@ class Engine:
                 reply = await self._store.reserve(plan, ask)
             except asyncio.CancelledError:
                 if not call.reservation_id:  # nobody else knows this id
-                    self._give_back(call.tenant, reservation_id)
+                    self.give_back(call.tenant, reservation_id)
                 raise
             observe(time.perf_counter() - started)
             if isinstance(reply, Held):
@@ -96,7 +103,7 @@ class Engine:
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
 
-    def _give_back(self, tenant: str, reservation_id: str) -> None:
+    def give_back(self, tenant: str, reservation_id: str) -> None:
         """Releases a hold whose caller left before the answer, in the background."""
 
         async def release() -> None:
@@ -115,6 +122,7 @@ class Engine:
         Raises:
             InvalidArgument, IdMismatch, ReservationNotFound, ReservationEnded, StoreUnavailable.
         """
+        self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
         nano_usd, tokens, usage = await self._actual(call, tally) if mode is Mode.COST else (0, 0, "")
@@ -168,12 +176,12 @@ class Engine:
 
     async def extend(self, call: ExtendCall) -> Extension | Decision:
         """Gives an open hold more; a refusal is a decision."""
+        rules = await self._rules(call.tenant)
         hold = await self._store.hold(call.tenant, call.reservation_id)
         if hold is None or not hold.body:
             raise ReservationNotFound(f"no reservation {call.reservation_id!r}")
         if call.tally:
             unseal(self._tally_key, call.tenant, call.reservation_id, call.tally)
-        rules = await self._planner.rules(call.tenant)
         nano_usd, tokens = call.more or (0, 0)
         if hold.price and hold.price.free:
             nano_usd = 0
@@ -182,14 +190,11 @@ class Engine:
                 call.reservation_id,
                 call.extension_id if call.more else "",
                 rules.policy.version,
-                call.ttl_ms or rules.policy.hold_ttl_ms,
+                call.ttl_ms or hold.ttl_ms,
                 nano_usd,
                 tokens,
                 _limits(hold, rules.policy),
             )
-            if never_fits(hold, ask):
-                now_ms = self._planner.clock.now_ms()
-                return deny_more(hold, ask, Refused(Stamp(now_ms, 0, 0), Reason.CAN_NEVER_FIT, 0, []))
             reply = await self._store.extend(call.tenant, ask)
             if isinstance(reply, Again):
                 rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
@@ -203,7 +208,7 @@ class Engine:
 
     async def balance(self, call: BalanceCall) -> Balance:
         """The wallets and budgets that a call of this subject would meet."""
-        rules = await self._planner.rules(call.tenant)
+        rules = await self._rules(call.tenant)
         estimate = Estimate(call.model, call.provider, None, Cost(0, 0))
         for _ in range(MOST_TRIES):
             plan = self._planner.plan(rules, call.subject, estimate)

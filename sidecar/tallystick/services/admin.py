@@ -19,6 +19,9 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         self.admission = admission
         self.metrics = metrics
 
+    def unheard(self, request: object, response: object) -> None:
+        """See `boundary.Guarded`. What was asked for stands."""
+
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:
         """See the proto."""

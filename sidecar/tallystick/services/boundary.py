@@ -25,6 +25,7 @@ CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
     (errors.PolicyNotFound, grpc.StatusCode.NOT_FOUND),
     (errors.PolicyConflict, grpc.StatusCode.ABORTED),
     (errors.Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.Draining, grpc.StatusCode.UNAVAILABLE),
     (errors.StoreUnavailable, grpc.StatusCode.UNAVAILABLE),
 )
 """Which error becomes which code: the first that fits."""
@@ -42,6 +43,10 @@ class Guarded(Protocol):
 
     admission: Admission
     metrics: Metrics
+
+    def unheard(self, request: Any, response: Any) -> None:
+        """The caller left after the answer was found, and before it was sent."""
+        ...
 
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
@@ -63,29 +68,35 @@ def answered(
     async def handler(
         self: Guarded, request: Request, context: "grpc.aio.ServicerContext[Request, Response]"
     ) -> Response:
-        started = time.perf_counter()
+        arrived = time.perf_counter()
         admission, code = self.admission, "OK"
         try:
             if admission.full:
                 await admission.wait(context.time_remaining())
             else:
                 admission.enter()
-        except errors.Overloaded as error:
+        except (errors.Overloaded, errors.Draining) as error:
             status, text = status_of(error)
             await context.abort(status, text)
+        began = time.perf_counter()
+        response: Response | None = None
         try:
-            return await method(self, request)
+            response = await method(self, request)
+            await admission.depart()
         except asyncio.CancelledError:
             code = "CANCELLED"
+            if response is not None:
+                self.unheard(request, response)
             raise
         except Exception as error:  # noqa: BLE001 - the boundary
             status, text = status_of(error)
             code = status.name
             await context.abort(status, text)
         finally:
-            took_s = time.perf_counter() - started
-            admission.leave(took_s)
-            self.metrics.rpc(name, code).observe(took_s)
-        raise AssertionError("abort raises")
+            ended = time.perf_counter()
+            admission.leave(ended - began)
+            self.metrics.rpc(name, code).observe(ended - arrived)
+        assert response is not None  # abort raises
+        return response
 
     return handler

@@ -45,6 +45,11 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
         self.metrics = metrics
         self._log_decisions = log_decisions
 
+    def unheard(self, request: Any, response: Any) -> None:
+        """See `boundary.Guarded`. Nobody knows the id that we made: its hold goes back."""
+        if isinstance(response, pb.ReserveResponse) and response.tally and not request.reservation_id:
+            self._engine.give_back(request.tenant, response.reservation_id)
+
     @answered
     async def Reserve(self, request: pb.ReserveRequest) -> pb.ReserveResponse:
         """See the proto."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
-import pygrpc_native.aio as native
+import pygrpc_native.aio as native  # `from … import aio` recurses without end
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -22,6 +22,9 @@ OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
 )
+
+SENDING_S = 0.1
+"""How long the last answers have to get away."""
 
 BUDGET = budget_pb2.DESCRIPTOR.services_by_name["BudgetService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -68,8 +71,7 @@ class Servers:
             os.umask(mask)
 
     def _server(self, transport: str, register: Register, service: str) -> grpc.aio.Server:
-        make = native.server if transport == "native" else grpc.aio.server
-        server: grpc.aio.Server = make(options=OPTIONS)
+        server = _native_server() if transport == "native" else grpc.aio.server(options=OPTIONS)
         register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._reflect:
@@ -85,10 +87,21 @@ class Servers:
         for name in ("", BUDGET, ADMIN):
             await self._health.set(name, state)
 
-    async def stop(self, grace_s: float) -> None:
-        """NOT_SERVING; calls at work finish, for `grace_s` at most; then it ends."""
+    async def tell_draining(self) -> None:
+        """NOT_SERVING from now on."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """Ends the listeners; calls at work finish, for `grace_s` at most."""
+        # The native server closes connections on answers that it has not sent yet.
+        await asyncio.sleep(SENDING_S)
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+
+def _native_server() -> grpc.aio.Server:
+    # One thread for HTTP/2 outruns the one loop that decides; a second only takes its core.
+    server: grpc.aio.Server = native.Server(options=OPTIONS, io_threads=1)
+    return server
 
 
 async def _bind(server: grpc.aio.Server, address: str) -> int:

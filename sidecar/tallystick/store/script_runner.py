@@ -1,5 +1,6 @@
 """Runs scripts on a store: one connection, all partitions, scripts loaded when needed."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ PASSING = (
     "TRYAGAIN",
 )
 """Store errors that another time may not bring."""
+
+RETRY_S = 0.2
 
 
 class ScriptRunner:
@@ -65,7 +68,7 @@ class ScriptRunner:
             except StoreUnusable:
                 raise
             except StoreUnavailable:
-                continue  # it went away again
+                await asyncio.sleep(RETRY_S)  # it went away again, or can't be written
         self._keys = [
             b"".join(b"$%d\r\n%b\r\n" % (len(key), key.encode()) for key in partition_keys(p))
             for p in range(self.partitions)

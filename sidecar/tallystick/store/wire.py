@@ -2,10 +2,11 @@
 
 Commands of one loop tick leave in one write; replies come back in order through
 hiredis's parser. A cancelled caller leaves its reply to be dropped in its turn,
-so nothing gets out of step. Nothing is sent twice behind anybody's back.
+so nothing gets out of step. What is sent twice says so: `Wire.run`.
 """
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ GRACE_S = 0.25
 FIRST_RETRY_S, LAST_RETRY_S = 0.02, 1.0
 
 Reply = Any
+
+log = logging.getLogger("tallystick.store")
 
 
 class ConnectionLost(StoreUnavailable):
@@ -125,6 +128,7 @@ class Wire:
         self._refusing = True
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
+        self._told = ""
         self.reconnects = 0
 
     @property
@@ -181,12 +185,13 @@ class Wire:
             self._lost.clear()
             try:
                 connection = await asyncio.wait_for(self._connect(), self._timeout_s)
-            except (OSError, TimeoutError, StoreUnavailable):
+            except (OSError, TimeoutError, StoreUnavailable) as error:
                 self._refusing = True
+                self._tell(str(error) or f"no answer within {self._timeout_s:g} s")
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY_S)
                 continue
-            pause = FIRST_RETRY_S
+            pause, self._told = FIRST_RETRY_S, ""
             self._connection, self._refusing = connection, False
             self._up.set()
             self._on_change(True)
@@ -195,6 +200,12 @@ class Wire:
             self._up.clear()
             self.reconnects += 1
             self._on_change(False)
+
+    def _tell(self, problem: str) -> None:
+        """Logs why there is no connection, once for each reason in a row."""
+        if problem != self._told:
+            log.warning("no connection to the store at %s: %s", self._address, problem)
+            self._told = problem
 
     async def _watch(self, connection: Connection) -> None:
         """Returns when the connection has ended; ends it when the store falls silent."""
@@ -215,6 +226,15 @@ class Wire:
             _, connection = await loop.create_connection(
                 self._protocol, address.host, address.port, ssl=self._tls if address.tls else None
             )
+        try:
+            await self._greet(connection)
+        except BaseException:  # also when it took too long, or nobody wants it any more
+            connection.abort()
+            raise
+        return connection
+
+    async def _greet(self, connection: Connection) -> None:
+        address = self._address
         hello: list[list[str | int]] = []
         if address.password:
             hello.append(["AUTH", *([address.username] if address.username else []), address.password])
@@ -224,9 +244,7 @@ class Wire:
         for command in hello:
             reply = await connection.send(encode(command))
             if isinstance(reply, hiredis.ReplyError):
-                connection.abort()
-                raise StoreUnavailable(f"the store at {address} refused {command[0]}: {reply}")
-        return connection
+                raise StoreUnavailable(f"it refused {command[0]}: {reply}")
 
     def _protocol(self) -> Connection:
         return Connection(self._ended)
@@ -234,4 +252,5 @@ class Wire:
     def _ended(self, connection: Connection) -> None:
         if self._connection in (None, connection):
             self._connection = None
+            self._up.clear()  # at once: its callers ask again before the keeper wakes
             self._lost.set()

@@ -10,7 +10,7 @@ end
 
 -- a + b
 local function add(a, b)
-  if #a < 16 and #b < 16 then return string.format('%d', a + b) end
+  if #a < 16 and #b < 16 then return string.format('%d', tonumber(a) + tonumber(b)) end
   local high, low = limbs(a)
   local high_b, low_b = limbs(b)
   high, low = high + high_b, low + low_b
@@ -31,8 +31,11 @@ local function negate(text)
   return '-' .. text
 end
 
--- a + b + c ≤ limit
+-- a + b + c ≤ limit. A double tells a limit of 16 digits from any sum of three
+-- numbers of 15, even where it can't hold it exactly.
 local function fits(a, b, c, limit)
-  if #a < 16 and #b < 16 and #c < 16 and #limit < 16 then return a + b + c <= limit + 0 end
+  if #a < 16 and #b < 16 and #c < 16 and #limit < 17 then
+    return tonumber(a) + tonumber(b) + tonumber(c) <= tonumber(limit)
+  end
   return add(limit, negate(add(add(a, b), c))):sub(1, 1) ~= '-'
 end
