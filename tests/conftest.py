@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,33 @@ def directory() -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="session", params=["valkey", "redis"])
-def store_server(request: pytest.FixtureRequest) -> Iterator[StoreServer]:
-    """The bundled Valkey, and Debian's Redis where it is installed."""
-    if request.param == "redis" and REDIS is None:
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[StoreServer]:
+    """The bundled Valkey."""
+    with _running(None) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[StoreServer]:
+    """Debian's Redis, where it is installed."""
+    if REDIS is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
+    with _running(REDIS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def store_server(request: pytest.FixtureRequest) -> StoreServer:
+    """The bundled Valkey, and Debian's Redis where it is installed."""
+    server: StoreServer = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+@contextmanager
+def _running(binary: str | None) -> Iterator[StoreServer]:
     with short_directory() as path:
-        server = StoreServer(path, None if request.param == "valkey" else REDIS)
+        server = StoreServer(path, binary)
         server.start()
         try:
             yield server

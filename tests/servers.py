@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
+import socket as sockets
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -99,8 +103,29 @@ class SidecarProcess:
         return f"unix:{self.directory}/tallystick.sock"
 
     @property
+    def transport(self) -> str:
+        return self._settings.get("TRANSPORT", "native")
+
+    @property
     def log(self) -> str:
         return (self.directory / "sidecar.log").read_text()
+
+    @property
+    def port(self) -> int:
+        """The TCP port of gRPC, as the log of the last start says."""
+        return self._said(r"gRPC port (\d+)")
+
+    @property
+    def http_port(self) -> int:
+        """The port of /metrics and its kin, as the log of the last start says."""
+        return self._said(r"HTTP port (\d+)")
+
+    def _said(self, pattern: str) -> int:
+        deadline = time.monotonic() + START_S
+        while not (found := re.findall(pattern, self.log)):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+        return int(found[-1])
 
     def start(self, *, wait: bool = True) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
@@ -132,6 +157,14 @@ class SidecarProcess:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def exit_code(self) -> int:
+        """Waits for an end that comes by itself."""
+        assert self._process is not None
+        return self._process.wait(timeout=60)
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self._process is not None
@@ -148,6 +181,24 @@ class SidecarProcess:
     def admin(self) -> Iterator[AdminServiceStub]:
         with grpc.insecure_channel(f"unix:{self.directory}/admin.sock") as channel:
             yield AdminServiceStub(channel)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with sockets.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def http_get(port: int, path: str, **headers: str) -> tuple[int, str]:
+    """Status and body."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 async def until(condition: "object", seconds: float = 20.0) -> None:

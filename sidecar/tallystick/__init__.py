@@ -1,0 +1,1 @@
+"""Decides on AI spend before it happens."""

@@ -141,7 +141,7 @@ class Sidecar:
         if not self._embedded:
             log.info("waiting for the store at %s", self._address)
         await store.open()
-        while not await self._prepared():
+        while not await self._prepared():  # noqa: ASYNC110 - what it waits for is the store's answer
             await asyncio.sleep(RETRY_S)
         self._states["policies"] = READY
         _spare_collections()

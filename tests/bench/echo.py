@@ -6,6 +6,7 @@ costs before anything is decided. Event loop and options are the sidecar's.
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -15,6 +16,8 @@ import uvloop
 from tallystick.services.servers import OPTIONS
 from tallystick.v1 import budget_pb2 as pb
 from tallystick.v1 import budget_pb2_grpc
+
+Register = Callable[[object, grpc.aio.Server], object]
 
 
 class Echo(budget_pb2_grpc.BudgetServiceServicer):
@@ -33,11 +36,14 @@ async def serve(transport: str, port: int, response: pb.ReserveResponse) -> None
     """Serves until it is killed."""
     make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
     server: grpc.aio.Server = make(options=OPTIONS)
-    budget_pb2_grpc.add_BudgetServiceServicer_to_server(Echo(response), server)
+    register: Register = budget_pb2_grpc.add_BudgetServiceServicer_to_server
+    register(Echo(response), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), pb.ReserveResponse.FromString(Path(sys.argv[3]).read_bytes())))
+    uvloop.run(
+        serve(sys.argv[1], int(sys.argv[2]), pb.ReserveResponse.FromString(Path(sys.argv[3]).read_bytes()))
+    )

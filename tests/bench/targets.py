@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-import grpc
 import redis
 
 from tallystick.v1 import admin_pb2
@@ -18,8 +18,10 @@ from tallystick.v1 import budget_pb2 as pb
 from tests.bench import workload
 from tests.servers import START_S, SidecarProcess
 
+REPOSITORY = Path(__file__).parents[2]
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([\d.e+]+)$", re.MULTILINE)
+DATA_PLANE = re.compile(r'method="(Reserve|Settle|ReserveBatch)"')
 
 
 def free_port() -> int:
@@ -36,36 +38,35 @@ def cpu_s(pid: int) -> float:
 
 
 class Counters(NamedTuple):
-    """What a sidecar counted so far."""
+    """What a sidecar has counted."""
 
-    allowed: int
-    refused: int
-    settled: int
-    answered: int
-    """Calls of any method that ended with OK."""
-    failed: int
-    """Calls that ended otherwise."""
-    held_nano_usd: int
+    allowed: int = 0
+    refused: int = 0
+    settled: int = 0
+    answered: int = 0
+    """Reserve, Settle and ReserveBatch calls that ended with OK."""
+    failed: int = 0
+    """Those that ended otherwise."""
+    held_nano_usd: int = 0
     """In the wallet that pays."""
-    in_flight: int
-    """Holds that are open, by the budget of calls in flight."""
+    open_holds: int = 0
+    """By the budget of calls in flight."""
 
     def since(self, before: "Counters") -> "Counters":
-        """What came to it since `before`."""
+        """What has come to it since `before`."""
         return Counters(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 class EchoTarget:
-    """A server that answers every Reserve with `response`."""
-
-    store_pid: int | None = None
+    """A server that answers every Reserve with `response`. Use it as a context."""
 
     def __init__(self, transport: str, directory: Path, response: pb.ReserveResponse) -> None:
         self.port = free_port()
-        path = directory / "response"
+        self.store_pid: int | None = None
+        path = directory / f"response-{transport}"
         path.write_bytes(response.SerializeToString())
         command = [sys.executable, "-m", "tests.bench.echo", transport, str(self.port), str(path)]
-        self._process = subprocess.Popen(command)
+        self._process = subprocess.Popen(command, cwd=REPOSITORY)
         self.pid = self._process.pid
 
     def __enter__(self) -> Self:
@@ -85,89 +86,74 @@ class EchoTarget:
         self._process.wait()
 
 
-class Served(SidecarProcess):
-    """Temporary: until `python -m tallystick serve` works."""
-
-    def start(self, *, wait: bool = True) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
-        environment["TALLYSTICK_DATA_DIR"] = str(self.directory)
-        environment |= {f"TALLYSTICK_{name}": value for name, value in self._settings.items()}
-        with (self.directory / "sidecar.log").open("ab") as log:
-            command = [sys.executable, "-m", "tests.bench.serve"]
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        self.wait_serving()
-
-
 class SidecarTarget:
-    """A sidecar with its embedded store, the policy in force and the wallet full."""
+    """A sidecar with its embedded store, the policy in force and the wallet full. Use it as a context."""
 
     def __init__(self, transport: str, directory: Path) -> None:
         directory.mkdir()
         self.port, self._http_port = free_port(), free_port()
-        self._process = Served(
+        self.store_socket = directory / "valkey.sock"
+        self._process = SidecarProcess(
             directory,
             TRANSPORT=transport,
             LISTEN=f"127.0.0.1:{self.port}",
             HTTP_LISTEN=f"127.0.0.1:{self._http_port}",
+            LOG_LEVEL="warning",
         )
-        self.directory = directory
 
     def __enter__(self) -> Self:
-        self._process.start()
-        try:
-            self._prepare()
-        except BaseException:
-            self._process.stop()
-            raise
+        with ExitStack() as ending:
+            ending.callback(self._process.stop)
+            self._process.start()
+            self._prepare(ending)
+            self._ending = ending.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.store.close()
-        self._channel.close()
-        self._process.stop()
+        self._ending.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self, ending: ExitStack) -> None:
         self.pid = self._process.pid
-        self.store = redis.Redis(unix_socket_path=str(next(self.directory.rglob("*valkey*.sock"))))
-        self.store_pid: int | None = self.store.info("server")["process_id"]
-        # A rewrite of the append-only file falls into one cell and not into the next.
-        self.store.config_set("auto-aof-rewrite-percentage", 0)
+        self._store = redis.Redis(unix_socket_path=str(self.store_socket))
+        ending.callback(self._store.close)
+        self.store_pid: int | None = self._info("server")["process_id"]
+        # A rewrite of the append-only file would fall into one cell and not into the next.
+        self._store.config_set("auto-aof-rewrite-percentage", 0)
         with self._process.admin() as admin:
             admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=workload.POLICY))
             admin.CreditWallet(workload.credit_request())
-        self._channel = grpc.insecure_channel(
-            self._process.socket, [("grpc.max_receive_message_length", 1 << 25)]
-        )
-        from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
+        self.budget = ending.enter_context(self._process.budget())
 
-        self.budget = BudgetServiceStub(self._channel)
+    def _info(self, section: str) -> dict[str, Any]:
+        return dict(self._store.info(section))
 
     def counters(self) -> Counters:
-        """What it counted so far."""
+        """What it has counted."""
         url = f"http://127.0.0.1:{self._http_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
             samples = SAMPLE.findall(answer.read().decode())
 
         def total(name: str, label: str = "") -> int:
-            return sum(int(float(v)) for n, labels, v in samples if n == name and label in labels)
+            return sum(
+                int(float(value)) for found, labels, value in samples if found == name and label in labels
+            )
 
+        calls = [
+            (int(float(value)), 'code="OK"' in labels)
+            for name, labels, value in samples
+            if name == "tallystick_rpc_seconds_count" and DATA_PLANE.search(labels)
+        ]
         balance = self.budget.Balance(workload.balance_request())
-        answers = "tallystick_rpc_seconds_count"
-        ours = [label for label in ('method="Reserve"', 'method="Settle"', 'method="ReserveBatch"')]
         return Counters(
             allowed=total("tallystick_decisions_total", 'result="ALLOW"'),
             refused=total("tallystick_decisions_total", 'result="DENY"'),
             settled=total("tallystick_settles_total"),
-            answered=sum(
-                int(float(v))
-                for n, labels, v in samples
-                if n == answers and 'code="OK"' in labels and any(method in labels for method in ours)
-            ),
-            failed=sum(int(float(v)) for n, labels, v in samples if n == answers and 'code="OK"' not in labels),
+            answered=sum(count for count, well in calls if well),
+            failed=sum(count for count, well in calls if not well),
             held_nano_usd=balance.wallets[0].held,
-            in_flight=workload.in_flight(balance.budgets),
+            open_holds=workload.open_holds(balance.budgets),
         )
 
-    def evalsha_calls(self) -> int:
-        """How many scripts its store ran."""
-        return int(self.store.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
+    def scripts_run(self) -> int:
+        """How many EVALSHA its store has run."""
+        return int(self._info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))

@@ -8,6 +8,7 @@ from tallystick.v1 import budget_pb2 as pb
 TENANT = "acme"
 IN_FLIGHT_BUDGET = "in-flight"
 BATCH = 32
+NANO_USD = 10**9
 
 # No window of less than an hour: the end of one makes every call in flight ask the store twice.
 POLICY = """\
@@ -20,9 +21,10 @@ wallets:
 cascade: [user, team, org]
 holds: {ttl: 1h}
 budgets:
-  daily: {per: [user], limit: 1000000 USD, window: day}
-  weekly: {per: [repository], limit: 1000000 USD, window: week}
-  production: {match: {environment: prod}, per: [service], limit: 9000000 USD, window: month, on_exhausted: alert}
+  daily: {per: [user], limit: 50000 USD, window: day}
+  weekly: {per: [repository], limit: 90000 USD, window: week}
+  production: {match: {environment: prod}, per: [service], limit: 90000 USD, window: month,
+               on_exhausted: alert}
   bursts: {per: [user], limit: 900M requests, window: 1h}
   in-flight: {per: [service], limit: 900M concurrent}
 """
@@ -40,9 +42,13 @@ SUBJECT = pb.Subject(
 
 
 def credit_request() -> admin_pb2.CreditWalletRequest:
-    """More than any run can spend."""
+    """More than a run spends: 80 million calls."""
     return admin_pb2.CreditWalletRequest(
-        tenant=TENANT, wallet="user", group={"user": SUBJECT.user}, amount=10**18
+        tenant=TENANT,
+        wallet="user",
+        group={"user": SUBJECT.user},
+        amount=90_000 * NANO_USD,
+        unit=pb.UNIT_NANO_USD,
     )
 
 
@@ -78,6 +84,6 @@ def balance_request() -> pb.BalanceRequest:
     return pb.BalanceRequest(tenant=TENANT, subject=SUBJECT, model="house")
 
 
-def in_flight(budgets: Sequence[pb.BudgetState]) -> int:
-    """The calls in flight: every hold that is open counts one."""
+def open_holds(budgets: Sequence[pb.BudgetState]) -> int:
+    """How many holds are open: each counts one in the budget of calls in flight."""
     return next(budget.held for budget in budgets if budget.name == IN_FLIGHT_BUDGET)

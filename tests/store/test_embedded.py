@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import tallystick
 from redis.asyncio import Redis
+
+import tallystick
 from tallystick.core.errors import StoreUnusable
 from tallystick.store import embedded
 from tallystick.store.embedded import EmbeddedValkey, bundled_binary

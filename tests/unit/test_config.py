@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 import tallystick
 from tallystick.config import ConfigError, Settings, load_settings, settings_reference
 from tallystick.setting_types import split_address

@@ -63,6 +63,7 @@ class Planner:
         self._rules: dict[str, Rules] = {}
         self._count = 0
         self.clock = Clock()
+        metrics.plans_cached.set_function(lambda: self._count)
 
     async def rules(self, tenant: str) -> Rules:
         """The policy in force, as far as we know; a stale one makes the store object."""
@@ -75,6 +76,8 @@ class Planner:
         if len(self._rules) >= MOST_TENANTS:
             self._rules.clear()
             self._count = 0
+        if replaced := self._rules.get(tenant):
+            self._count -= len(replaced.plans)
         rules = self._rules[tenant] = Rules(policy, self.clock)
         return rules
 

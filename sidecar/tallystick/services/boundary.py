@@ -30,6 +30,10 @@ CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
 )
 """Which error becomes which code: the first that fits."""
 
+MOST_CHARACTERS = 600
+"""Of a status's message: clients drop answers with more than 8 KiB of metadata, and escaped characters
+are up to twelve."""
+
 INTERNAL_MESSAGE = "internal error; the sidecar's log has it"
 
 log = structlog.get_logger("tallystick.services")
@@ -53,9 +57,18 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """The code and text that a caller may see. An unexpected error is logged."""
     for kind, code in CODES:
         if isinstance(error, kind):
-            return code, str(error)
+            text = str(error)
+            return code, text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
     log.error("unexpected error", exc_info=error)
     return grpc.StatusCode.INTERNAL, INTERNAL_MESSAGE
+
+
+async def _wait(admission: Admission, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    """Waits for a place and takes it; a call for which there is none is turned away."""
+    try:
+        await admission.wait(context.time_remaining())
+    except (errors.Overloaded, errors.Draining) as error:
+        await context.abort(*status_of(error))
 
 
 def answered(
@@ -70,14 +83,10 @@ def answered(
     ) -> Response:
         arrived = time.perf_counter()
         admission, code = self.admission, "OK"
-        try:
-            if admission.full:
-                await admission.wait(context.time_remaining())
-            else:
-                admission.enter()
-        except (errors.Overloaded, errors.Draining) as error:
-            status, text = status_of(error)
-            await context.abort(status, text)
+        if admission.full:
+            await _wait(admission, context)
+        else:
+            admission.enter()
         began = time.perf_counter()
         response: Response | None = None
         try:
@@ -88,7 +97,9 @@ def answered(
             if response is not None:
                 self.unheard(request, response)
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of a library in Rust is no Exception
             status, text = status_of(error)
             code = status.name
             await context.abort(status, text)

@@ -222,6 +222,7 @@ def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
     unit = WALLET_UNITS.get(request.unit)
     if unit is None:
         raise InvalidArgument("unit", "expected UNIT_NANO_USD or UNIT_TOKENS")
+    check_text("wallet", request.wallet)
     check_text("credit_id", request.credit_id, MAX_ID_BYTES)
     check_text("reason", request.reason)
     group = dict(request.group)

@@ -67,7 +67,7 @@ class MemoryStore:
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
         more = p.end_due(16)
-        values = _values(p, plan)
+        values = p.values(plan)
         reason, binds, payer = decide(plan, ask.refusal, values, Taken(ask.nano_usd, ask.tokens))
         if reason:
             return self._refuse(p, plan.tenant, more, Refused(p.stamp(), reason, binds, values))
@@ -317,12 +317,6 @@ def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:
     if hold.state is not State.OPEN:
         raise ReservationEnded(f"reservation {reservation_id!r} has ended")
     return hold
-
-
-def _values(p: Partition, plan: Plan) -> list[int]:
-    names = [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in "bh"]
-    names += [f"{line.counter}:{suffix}" for line in plan.budgets for suffix in "sh"]
-    return [p.count.get(name, 0) for name in names]
 
 
 def _weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tallystick.core.hold import Hold, State, read_hold
 from tallystick.core.ledger import Entry, charge
+from tallystick.core.plan import Plan
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.store.base import Stamp
 
@@ -71,6 +72,12 @@ class Partition:
         for member in members:
             heapq.heappush(self.queue, (self.due[member], member.encode()))
         return members
+
+    def values(self, plan: Plan) -> list[int]:
+        """Balance and held of each wallet of the plan, spent and held of each budget."""
+        names = [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in "bh"]
+        names += [f"{line.counter}:{suffix}" for line in plan.budgets for suffix in "sh"]
+        return [self.count.get(name, 0) for name in names]
 
     def charge(self, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
         """Ends what is held and brings what is charged to these amounts."""

@@ -11,7 +11,7 @@ from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.scripts import load_script
-from tallystick.store.wire import Wire, encode
+from tallystick.store.wire import Wire, bulks, encode
 
 SCRIPTS = ("reserve", "settle", "release", "extend", "balance", "credit", "apply_policy", "sweep")
 
@@ -69,10 +69,7 @@ class ScriptRunner:
                 raise
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_S)  # it went away again, or can't be written
-        self._keys = [
-            b"".join(b"$%d\r\n%b\r\n" % (len(key), key.encode()) for key in partition_keys(p))
-            for p in range(self.partitions)
-        ]
+        self._keys = [bulks(partition_keys(p)) for p in range(self.partitions)]
 
     async def _first_use(self) -> int:
         """How many partitions the store has, now that it certainly has some."""
@@ -103,23 +100,19 @@ class ScriptRunner:
 
     def message(self, name: str, partition: int, args: Sequence[object], more: int = 0) -> bytes:
         """The command that runs a script; `more` arguments are to be added to it."""
-        raw = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
-        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n6\r\n%b" % (
-            9 + len(raw) + more,
-            self._scripts[name].sha.encode(),
-            self._keys[partition],
-        )
-        return head + b"".join([b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in raw])
+        head = bulks(("EVALSHA", self._scripts[name].sha, 6))
+        return b"*%d\r\n%b%b%b" % (9 + len(args) + more, head, self._keys[partition], bulks(args))
 
     async def evaluate(self, name: str, message: bytes) -> list[Any]:
-        """The reply to such a command. A script that the store doesn't know is loaded."""
+        """The reply to such a command. A script that the store doesn't know is sent whole."""
         reply = await self._wire.run(message)
         return reply if type(reply) is list else await self._refused(reply, name, message)
 
     async def _refused(self, reply: object, name: str, message: bytes) -> list[Any]:
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            await self.ask("SCRIPT", "LOAD", self._scripts[name].source)
-            reply = await self._wire.run(message)
+            script = self._scripts[name]
+            known, whole = bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source))
+            reply = await self._wire.run(message.replace(known, whole, 1))  # which keeps it, too
         found = checked(reply)
         assert isinstance(found, list)
         return found

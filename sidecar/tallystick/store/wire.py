@@ -32,8 +32,13 @@ class ConnectionLost(StoreUnavailable):
 
 def encode(parts: Sequence[bytes | str | int]) -> bytes:
     """A command as RESP."""
+    return b"*%d\r\n" % len(parts) + bulks(parts)
+
+
+def bulks(parts: Sequence[object]) -> bytes:
+    """Some arguments of a command as RESP."""
     raw = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
-    return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in raw)
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in raw])
 
 
 class Connection(asyncio.Protocol):
@@ -172,7 +177,8 @@ class Wire:
     async def _wait(self) -> Connection:
         if not self._refusing:
             try:
-                await asyncio.wait_for(self._up.wait(), GRACE_S)
+                async with asyncio.timeout(GRACE_S):
+                    await self._up.wait()
             except TimeoutError:
                 self._refusing = self._connection is None
         if self._connection is None:
@@ -184,7 +190,8 @@ class Wire:
         while True:
             self._lost.clear()
             try:
-                connection = await asyncio.wait_for(self._connect(), self._timeout_s)
+                async with asyncio.timeout(self._timeout_s):
+                    connection = await self._connect()
             except (OSError, TimeoutError, StoreUnavailable) as error:
                 self._refusing = True
                 self._tell(str(error) or f"no answer within {self._timeout_s:g} s")
@@ -214,7 +221,8 @@ class Wire:
             if connection.waiting and loop.time() - connection.progress_at > self._timeout_s:
                 connection.abort()
             try:
-                await asyncio.wait_for(self._lost.wait(), self._timeout_s / 4)
+                async with asyncio.timeout(self._timeout_s / 4):  # wait_for may swallow a cancellation
+                    await self._lost.wait()
             except TimeoutError:
                 continue
 

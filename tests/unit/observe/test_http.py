@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
 from tallystick.config import ConfigError
 from tallystick.observe.http import READY, HttpEndpoint
 from tallystick.observe.metrics import Metrics

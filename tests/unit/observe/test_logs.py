@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+
 from tallystick.observe.logs import REDACTED, configure, debug_enabled, redact
 
 

@@ -6,6 +6,7 @@ import genai_prices
 import pytest
 from genai_prices.data import providers
 from genai_prices.types import ModelPrice, Tier, TieredPrices
+
 from tallystick.core.policy import PriceRules
 from tallystick.core.price import Price, Rate, free_price, unpack_price
 from tallystick.core.usage import Usage

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tallystick.core.errors import InvalidArgument
 from tallystick.providers import Api, CacheWrite, ProviderCall, parse_request
 
@@ -249,7 +250,7 @@ def test_any_bytes_give_a_call_or_invalid_argument(api: Api, body: bytes) -> Non
     try:
         check_sane(parse_request(api, body))
     except InvalidArgument as error:
-        assert error.field.startswith("request.body")  # noqa: PT017
+        assert error.field.startswith("request.body")
 
 
 @settings(max_examples=400, deadline=None)
@@ -259,4 +260,4 @@ def test_any_messages_give_a_call_or_invalid_argument(api: Api, messages: object
     try:
         check_sane(parse_request(api, as_body(body)))
     except InvalidArgument as error:
-        assert error.field.startswith("request.body")  # noqa: PT017
+        assert error.field.startswith("request.body")

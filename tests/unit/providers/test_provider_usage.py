@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.usage import Usage
@@ -61,7 +62,7 @@ def test_any_report_gives_classes_or_invalid_argument(report: dict[str, Any]) ->
     try:
         usage = parse_usage(json.dumps(report).encode())
     except InvalidArgument as error:
-        assert error.field.startswith("provider_usage")  # noqa: PT017
+        assert error.field.startswith("provider_usage")
         return
     if usage is not None:
         assert all(0 <= tokens <= MAX_AMOUNT for tokens in usage)

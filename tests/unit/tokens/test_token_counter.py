@@ -12,6 +12,7 @@ import pytest
 import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tallystick.tokens import Family, TokenCounter, family_of, vocabulary
 from tallystick.tokens.counter import LONG_CHARACTERS
 from tallystick.tokens.pieces import pieces

@@ -1,0 +1,101 @@
+"""What the store of a sidecar holds, read behind the sidecar's back."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis
+
+from tallystick.core.ledger import Entry
+from tallystick.store.keys import partition_keys, partition_of
+from tests.servers import SidecarProcess, StoreServer
+from tests.store.audit import check_holds, check_kept, check_ledger, check_money
+from tests.store.backends import OF_THE_STORE, State
+
+PARTITIONS = 64
+"""Of a store that has forgotten their number: the default."""
+
+
+class Books:
+    """A store's keys."""
+
+    def __init__(self, raw: "Redis") -> None:
+        self.raw: Any = raw
+        self._shifted: set[str] = set()
+
+    @property
+    def partitions(self) -> int:
+        return int(self.raw.hget(partition_keys(0)[0], "partitions") or PARTITIONS)
+
+    @property
+    def pid(self) -> int:
+        return int(self.raw.info("server")["process_id"])
+
+    def state(self, partition: int) -> State:
+        meta, count, hold, due, log, policy = partition_keys(partition)
+        pipe = self.raw.pipeline()
+        for key in (meta, count, hold, policy):
+            pipe.hgetall(key)
+        pipe.zrange(due, 0, -1, withscores=True)
+        pipe.xrange(log)
+        metas, counts, holds, policies, dues, entries = pipe.execute()
+        return State(
+            {k.decode(): int(v) for k, v in metas.items() if k not in OF_THE_STORE},
+            {k.decode(): int(v) for k, v in counts.items()},
+            {k.decode(): v.decode() for k, v in holds.items()},
+            {k.decode(): int(v) for k, v in dues},
+            [
+                Entry(name.decode(), {k.decode(): v.decode() for k, v in cells.items()})
+                for name, cells in entries
+            ],
+            {k.decode(): v.decode() for k, v in policies.items()},
+        )
+
+    def of_tenant(self, tenant: str) -> State:
+        """What of its partition is this tenant's."""
+        state, own = self.state(partition_of(tenant, self.partitions)), f"{tenant}:"
+        return State(
+            {name: value for name, value in state.meta.items() if name == f"policy:{tenant}"},
+            {name: value for name, value in state.count.items() if name.startswith(own)},
+            {name: value for name, value in state.hold.items() if name.startswith(own)},
+            {name: value for name, value in state.due.items() if name[2:].startswith(own)},
+            [entry for entry in state.log if entry.fields["tenant"] == tenant],
+            {name: value for name, value in state.policy.items() if name.startswith(own)},
+        )
+
+    def shift_clock(self, tenant: str, ms: int) -> None:
+        """Puts the clock of the tenant's partition ahead, until `put_clocks_right`."""
+        key = partition_keys(partition_of(tenant, self.partitions))[0]
+        self.raw.hset(key, "time", f"+{ms}")
+        self._shifted.add(key)
+
+    def put_clocks_right(self) -> None:
+        for key in self._shifted:
+            self.raw.hdel(key, "time")
+            self.raw.hset(key, "clock", str(time.time_ns() // 1_000_000))
+
+    def check(self) -> None:
+        """Holds, ledger and money agree in every partition."""
+        for partition in range(self.partitions):
+            state = self.state(partition)
+            check_holds(state)
+            check_kept(state)
+            check_ledger(state)
+            check_money(state)
+
+    def open_holds(self) -> int:
+        return sum(self.state(partition).meta.get("open", 0) for partition in range(self.partitions))
+
+
+@contextmanager
+def books_of(owner: SidecarProcess | StoreServer) -> Iterator[Books]:
+    """Of a sidecar's embedded store, or of a store."""
+    name = "valkey.sock" if isinstance(owner, SidecarProcess) else "s"
+    raw = Redis(unix_socket_path=str(owner.directory / name))
+    try:
+        books = Books(raw)
+        yield books
+        books.put_clocks_right()
+    finally:
+        raw.close()

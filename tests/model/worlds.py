@@ -1,0 +1,156 @@
+"""The same store twice: the specification in memory and a real server, asked alike and compared."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from tallystick.core.errors import TallystickError
+from tallystick.core.outcome import Mode
+from tallystick.core.policy import (
+    Budget,
+    OnExhausted,
+    OnExpiry,
+    Policy,
+    Unit,
+    Unmatched,
+    WalletTemplate,
+    used_dimensions,
+)
+from tallystick.core.windows import MS_PER_HOUR, Span, Window
+from tallystick.store.base import Store
+from tests.servers import StoreServer
+from tests.store.audit import check_holds, check_kept, check_ledger, check_money, ended_windows
+from tests.store.backends import RETENTION_MS, START_MS, MemoryBackend, ServerBackend, State
+
+SESSION_LIFE_MS = 90 * RETENTION_MS
+BIG = 2**63 - 1
+
+
+def _policy(*parts: WalletTemplate | Budget, on_expiry: OnExpiry = OnExpiry.CHARGE) -> Policy:
+    wallets = tuple(part for part in parts if isinstance(part, WalletTemplate))
+    budgets = tuple(part for part in parts if isinstance(part, Budget))
+    dimensions = used_dimensions(wallets, budgets)
+    return Policy("", 0, wallets, budgets, on_expiry=on_expiry, dimensions=dimensions)
+
+
+def _fixed(length_ms: int) -> Window:
+    return Window(Span.FIXED, length_ms)
+
+
+USER, ORG = WalletTemplate("user", ("user",)), WalletTemplate("org")
+POLICIES = (
+    _policy(
+        USER,
+        ORG,
+        Budget("daily", 2_000, Unit.NANO_USD, Window(Span.DAY), per=("user",)),
+        Budget("bursts", 6, Unit.REQUESTS, _fixed(60_000)),
+        Budget("in-flight", 5, Unit.CONCURRENT, Window(Span.TOTAL)),
+    ),
+    _policy(
+        WalletTemplate("pool", unit=Unit.TOKENS),
+        ORG,
+        Budget("all", BIG, Unit.NANO_USD, Window(Span.TOTAL)),
+        Budget("tokens", BIG - 7, Unit.TOKENS, _fixed(MS_PER_HOUR)),
+        Budget("edge", 2**53 + 1, Unit.NANO_USD, Window(Span.WEEK), on_exhausted=OnExhausted.ALERT),
+        on_expiry=OnExpiry.RELEASE,
+    ),
+    _policy(
+        ORG,
+        Budget("session", 3_000, Unit.NANO_USD, Window(Span.SESSION), per=("session",)),
+        Budget("loops", 3, Unit.REQUESTS, _fixed(600_000), per=("session",)),
+        Budget("tokens", 100, Unit.TOKENS, _fixed(1_000)),
+        Budget("mine", 2, Unit.CONCURRENT, Window(Span.TOTAL), per=("user",)),
+    ),
+    _policy(Budget("daily", 500, Unit.NANO_USD, Window(Span.DAY, zone="Europe/Berlin"), per=("user",))),
+    replace(_policy(), unmatched=Unmatched.ALLOW),
+    _policy(ORG),
+)
+"""Policies without a tenant; some budgets of one have the name of another's."""
+
+AMOUNTS = (0, 0, 1, 7, 100, 999, 2_000, 10**15, 2**53 - 1, 2**53, 2**53 + 1, 2**62, BIG - 1, BIG)
+MODES = tuple(Mode)
+MOVES_MS = (0, 1, 999, 1_000, 30_000, 60_000, MS_PER_HOUR, RETENTION_MS - 1, RETENTION_MS, 8 * RETENTION_MS)
+FAR_MOVES_MS = (SESSION_LIFE_MS, 400 * RETENTION_MS)
+
+
+class World:
+    """Both stores, on one clock."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self.runner = asyncio.Runner()
+        self.memory = MemoryBackend()
+        self.server = ServerBackend(server)
+        self.stores: list[Store] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Empties both."""
+        self.memory = MemoryBackend()
+        self.server.empty()
+        self.stores = [self.run(self.memory.client()), *(self.stores[1:] or [self.run(self.server.client())])]
+
+    def run(self, work: Any) -> Any:
+        """Waits for a coroutine."""
+        return self.runner.run(work)
+
+    def both(self, ask: Callable[[Store], Awaitable[object]]) -> Any:
+        """The reply, which must be the same from both; an error is one, too."""
+        replies = [self.run(_answer(ask, store)) for store in self.stores]
+        assert replies[0] == replies[1]
+        assert type(replies[0]) is type(replies[1])
+        return replies[0]
+
+    def move(self, ms: int) -> None:
+        """Moves the clock of both."""
+        self.memory.move(ms)
+        self.server.set_clock(self.memory.now_ms)
+
+    def compare(self) -> State:
+        """The state, which must be the same in both, and sound."""
+        state = self.memory.state()
+        other = self.server.state()
+        for name in ("meta", "count", "hold", "due", "log", "policy"):
+            here, there = getattr(state, name), getattr(other, name)
+            assert here == there, differences(name, here, there)
+        check_holds(state)
+        check_kept(state)
+        check_money(state)
+        now_ms = max(self.memory.now_ms, state.meta.get("clock", 0))
+        forgotten = ended_windows(state, now_ms)
+        if now_ms >= START_MS + SESSION_LIFE_MS:
+            forgotten |= {entry for entry in _counters(state) if entry.split(":")[2] == "session"}
+        check_ledger(state, forgotten)
+        return state
+
+    def close(self) -> None:
+        """Ends the clients."""
+        self.run(self.server.close())
+        self.runner.close()
+
+
+def differences(name: str, here: Any, there: Any) -> str:
+    """What of a key is not alike, for people."""
+    if isinstance(here, dict):
+        rows = [
+            f"{k!r}: {here.get(k)!r} ≠ {there.get(k)!r}" for k in here | there if here.get(k) != there.get(k)
+        ]
+    else:
+        rows = [f"{a} ≠ {b}" for a, b in itertools.zip_longest(here, there) if a != b]
+    return "\n".join([name, *rows])
+
+
+def _counters(state: State) -> set[str]:
+    named = {name[:-2] for name in state.count}
+    for entry in state.log:
+        if entry.fields["kind"] == "reserve":
+            named |= set(entry.fields["body"].split("\n")[1].split("\t")[::5])
+    return named - {""}
+
+
+async def _answer(ask: Callable[[Store], Awaitable[object]], store: Store) -> object:
+    try:
+        return await ask(store)
+    except TallystickError as error:
+        return type(error).__name__, str(error)

@@ -1,0 +1,148 @@
+"""Do the tests notice when a guard of the scripts is broken? Not collected by pytest.
+
+    python -m tests.store.mutate_lua [FILE.lua …] [--jobs N] [--list]
+
+For every line of code in `store/lua`, one mutation at a time is made in a
+temporary copy of the package: a comparison turned, a condition made always or
+never true, `and` for `or`, an operand of `math.max` dropped, a number off by
+one, a statement left out. The tests of the store then run against that copy on
+the bundled Valkey. A mutant that they pass has survived: either a test is
+missing, or the mutant changes nothing that anyone could see; those are listed
+in `EQUIVALENT`, each with its reason. The exit code is 1 when any survives.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import tallystick
+
+SOURCES = Path(tallystick.__file__).parent
+ROOT = Path(__file__).parents[2]
+TESTS = ["tests/store/test_exact.py", "tests/store/test_contract.py", "tests/store/test_contract_ends.py"]
+TESTS += ["tests/store/test_contract_windows.py", "tests/store/test_contract_ledger.py", "tests/model"]
+ENOUGH = {"TALLYSTICK_TEST_EXAMPLES": "150", "TALLYSTICK_TEST_SHRINK": "0", "TALLYSTICK_TEST_SEED": "1"}
+PATIENCE_S = 120
+
+SWAPS = (
+    (r"==", "~="),
+    (r"~=", "=="),
+    (r"<=", "<"),
+    (r">=", ">"),
+    (r"(?<![<>=~-])<(?!=)", "<="),
+    (r"(?<![<>=~-])>(?!=)", ">="),
+    (r"\band\b", "or"),
+    (r"\bor\b", "and"),
+    (r"\bnot ", ""),
+    (r" \+ ", " - "),
+    (r" - ", " + "),
+    (r"math\.max\((.+), (.+)\)(?= \+)", r"(\1)"),
+    (r"math\.max\((.+), (.+)\)(?= \+)", r"(\2)"),
+    (r"math\.max\((.+), (.+)\)(?! \+)", r"(\1)"),
+    (r"math\.max\((.+), (.+)\)(?! \+)", r"(\2)"),
+    (r"^(\s*(?:else)?if ).+( then)", r"\1true\2"),
+    (r"^(\s*(?:else)?if ).+( then)", r"\1false\2"),
+    (r"(?<![\w.'\[])(\d+)(?![\w.'\]])", lambda m: str(int(m[1]) + 1)),
+)
+STATEMENT = re.compile(
+    r"^\s*(call\(|append\(|finish\(\)|end_due\(|charge\(|write_hold\(|post\(|[\w.]+(, [\w.]+)* = )"
+)
+
+EQUIVALENT: dict[tuple[str, str], str] = {}
+"""(file, mutated line) → why nobody can see it."""
+
+
+class Mutant(NamedTuple):
+    """One changed line."""
+
+    file: str
+    number: int
+    line: str
+    mutated: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}:{self.number}\n    {self.line.strip()}\n    {self.mutated.strip() or '(left out)'}"
+        )
+
+
+def mutants(path: Path) -> Iterator[Mutant]:
+    """Every mutation of a file."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        code = line.split(" --")[0]
+        if not code.strip() or code.startswith(("--", "#!")):
+            continue
+        seen = {code}
+        for pattern, replacement in SWAPS:
+            for match in re.finditer(pattern, code):
+                changed = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
+                mutated = code[: match.start()] + changed + code[match.end() :]
+                if mutated not in seen:
+                    seen.add(mutated)
+                    yield Mutant(path.name, number, line, mutated)
+        if (
+            STATEMENT.match(code)
+            and code.count("(") == code.count(")")
+            and code.count("{") == code.count("}")
+        ):
+            yield Mutant(path.name, number, line, "")
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether the tests pass with it."""
+    with tempfile.TemporaryDirectory(prefix="ts") as folder:
+        copy = Path(folder) / "tallystick"
+        shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        script = copy / "store" / "lua" / mutant.file
+        lines = script.read_text().splitlines()
+        lines[mutant.number - 1] = mutant.mutated
+        script.write_text("\n".join(lines) + "\n")
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+        command += ["-k", "valkey and not redis", *TESTS]
+        environment = os.environ | ENOUGH | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        if done.returncode not in (0, 1):
+            sys.exit(f"the tests could not run:\n{done.stdout.decode()[-3000:]}")
+        return done.returncode == 0
+
+
+def main() -> int:
+    """Runs the mutants; prints those that survive."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("files", nargs="*", help="scripts; all where none is given")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--list", action="store_true", help="show the mutants, run nothing")
+    arguments = parser.parse_args()
+    paths = sorted((SOURCES / "store" / "lua").glob("*.lua"))
+    chosen = [path for path in paths if not arguments.files or path.name in arguments.files]
+    found = [mutant for path in chosen for mutant in mutants(path)]
+    wanted = [mutant for mutant in found if (mutant.file, mutant.mutated.strip()) not in EQUIVALENT]
+    print(f"{len(wanted)} mutants, and {len(found) - len(wanted)} that change nothing to be seen", flush=True)
+    if arguments.list:
+        print(*wanted, sep="\n")
+        return 0
+    survivors = 0
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for mutant, survived in zip(wanted, pool.map(survives, wanted), strict=True):
+            if survived:
+                survivors += 1
+                print(f"SURVIVED {mutant}", flush=True)
+    print(f"{len(wanted) - survivors} killed, {survivors} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

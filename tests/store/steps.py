@@ -1,0 +1,41 @@
+"""Random walks over the verbs of a store."""
+
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+from tallystick.core.errors import IdMismatch, ReservationEnded, ReservationNotFound
+from tallystick.core.outcome import Mode
+from tallystick.core.policy import Unit, WalletTemplate
+from tests.store.backends import RETENTION_MS
+from tests.store.desk import MINUTE, TOTAL, TTL_MS, Desk, budget
+
+USER = WalletTemplate("user", ("user",))
+ORG = WalletTemplate("org")
+LIMITS = {
+    "nano_usd": budget("daily", 10_007),
+    "tokens": budget("tokens", 10_007, Unit.TOKENS),
+    "requests": budget("bursts", 73, Unit.REQUESTS, MINUTE),
+    "concurrent": budget("in-flight", 73, Unit.CONCURRENT, TOTAL),
+}
+"""A budget of each unit."""
+
+
+async def one_random_step(desk: Desk, dice: random.Random) -> None:
+    """Any verb with any arguments; errors are answers, too."""
+    reservation_id, nano, tokens = f"r{dice.randrange(12)}", dice.choice([0, 3, 40]), dice.choice([0, 9])
+    user = dice.choice("ab")
+    verbs: list[Callable[[], Awaitable[object]]] = [
+        lambda: desk.reserve(nano, tokens, reservation_id=reservation_id, content="x", user=user),
+        lambda: desk.reserve(nano, tokens, user=user),
+        lambda: desk.settle(reservation_id, nano, tokens, mode=dice.choice(list(Mode))),
+        lambda: desk.release(reservation_id),
+        lambda: desk.extend(reservation_id, dice.choice(["", "e", "f"]), nano, tokens, user=user),
+        lambda: desk.credit("org", 100),
+        lambda: desk.store.sweep(0, 3),
+    ]
+    desk.backend.move(dice.choice([0, 1, 1_000, TTL_MS]))
+    if dice.random() < 0.02:
+        desk.backend.move(dice.choice([RETENTION_MS, 2 * RETENTION_MS]))
+    with contextlib.suppress(IdMismatch, ReservationEnded, ReservationNotFound):
+        await dice.choice(verbs)()

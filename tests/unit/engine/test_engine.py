@@ -1,0 +1,147 @@
+import asyncio
+
+import pytest
+
+from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
+from tallystick.core.outcome import Outcome
+from tallystick.core.usage import Usage
+from tallystick.engine.calls import Cost, ExtendCall, SettleCall
+from tests.servers import until
+from tests.unit.engine.office import KEY, Office, in_tokens
+
+RULES = "wallets: {org: {}}\nbudgets:\n  busy: {limit: 9 concurrent}\n"
+
+
+async def funded(office: Office) -> None:
+    await office.apply(RULES)
+    await office.credit(1_000)
+
+
+async def leave_in_mid_call(office: Office, reservation_id: str) -> None:
+    """A caller who leaves when the store has done its work and not answered yet."""
+    office.store.answering.clear()
+    task = asyncio.create_task(office.reserve(5, reservation_id=reservation_id))
+    await until(lambda: office.partition.meta.get("open"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    office.store.answering.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.contract(3)
+async def test_a_hold_whose_id_nobody_knows_is_given_back(office: Office) -> None:
+    await funded(office)
+    await leave_in_mid_call(office, "")
+    assert (office.held(), office.partition.meta["open"]) == (0, 0)
+    assert [entry.fields["kind"] for entry in office.partition.log][-2:] == ["reserve", "release"]
+    assert not office.engine._tidying
+
+
+async def test_a_hold_of_the_callers_own_id_stays_for_the_retry(office: Office) -> None:
+    await funded(office)
+    await leave_in_mid_call(office, "mine")
+    assert office.held() == 5 + 1
+    assert office.store.asked["release"] == 0
+    assert (await office.reserve(5, reservation_id="mine")).allowed
+    assert office.held() == 5 + 1
+
+
+async def test_a_hold_that_cannot_be_given_back_is_left_to_expire(office: Office) -> None:
+    await funded(office)
+    office.store.away = True
+    await leave_in_mid_call(office, "")
+    assert office.store.asked["release"] == 1
+    assert office.held() == 5 + 1
+    assert not office.engine._tidying
+
+
+async def test_a_caller_who_leaves_a_refused_call_leaves_nothing(office: Office) -> None:
+    await funded(office)
+    office.store.answering.clear()
+    task = asyncio.create_task(office.reserve(5_000, reservation_id=""))
+    await until(lambda: office.store.asked["reserve"])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert office.held() == 0
+
+
+async def test_ids_are_made_where_none_is_given(office: Office) -> None:
+    await funded(office)
+    ids = {(await office.reserve(5, reservation_id="")).reservation_id for _ in range(5)}
+    assert len(ids) == 5
+    assert all(each.startswith("r-") and len(each) == 26 for each in ids)
+
+
+async def test_a_store_that_never_gets_done_is_away(office: Office) -> None:
+    await funded(office)
+    office.store.always_again = True
+    with pytest.raises(StoreUnavailable, match="too much to end"):
+        await office.reserve(5)
+    assert office.store.asked["reserve"] == 100
+
+
+@pytest.mark.contract(5)
+async def test_nothing_is_decided_before_the_key_is_known(office: Office) -> None:
+    await funded(office)
+    tally = (await office.reserve(5, reservation_id="r")).tally
+    before = office.partition.log.copy()
+    office.engine.seal_with(b"")
+    with pytest.raises(StoreUnavailable, match="starting"):
+        await office.reserve(5)
+    with pytest.raises(StoreUnavailable, match="starting"):
+        await office.settle("r", 1, tally)
+    with pytest.raises(StoreUnavailable, match="starting"):
+        await office.engine.extend(ExtendCall("acme", "r", b"", "", 1_000, None))
+    assert office.partition.log == before
+    office.engine.seal_with(KEY)
+    assert await office.settle("r", 1, tally) == 1
+
+
+@pytest.mark.contract(5)
+async def test_a_tally_of_another_key_is_refused(office: Office) -> None:
+    await funded(office)
+    office.engine.seal_with(b"a forger's key")
+    forged = (await office.reserve(5, reservation_id="r")).tally
+    office.engine.seal_with(KEY)
+    with pytest.raises(InvalidArgument, match="tally"):
+        await office.settle("r", 1, forged)
+    assert await office.settle("r", 1) == 1
+
+
+async def test_a_usage_is_priced_as_the_hold_was(office: Office) -> None:
+    await office.apply("wallets: {org: {}}\nprices: {models: {m: {input: 1, output: 10}}}")
+    await office.credit(10**9)
+    tally = (await office.reserve(model="m", estimate=in_tokens(5, 5), reservation_id="r")).tally
+    call = SettleCall("acme", "r", "s", b"", Outcome.COMPLETED, Usage(input=2, output=3))
+    with pytest.raises(ReservationNotFound):
+        await office.engine.settle(call._replace(reservation_id="other"))
+    office.partition.hold.clear()
+    with pytest.raises(ReservationNotFound):
+        await office.engine.settle(call)
+    settled = await office.engine.settle(call._replace(tally=tally))
+    assert (settled.nano_usd, settled.tokens, settled.late) == (2 * 1_000 + 3 * 10_000, 5, True)
+
+
+async def test_an_extension_lasts_as_long_as_the_reserve_unless_it_says(office: Office) -> None:
+    await funded(office)
+    first = await office.reserve(5, reservation_id="r", ttl_ms=7_200_000)
+    office.store.ahead_ms = 60_000
+    longer = await office.engine.extend(ExtendCall("acme", "r", b"", "", 0, None))
+    assert 60_000 <= longer.expires_ms - first.expires_ms < 120_000
+
+
+async def test_an_extension_is_weighed_by_the_limit_in_force(office: Office) -> None:
+    rules = "budgets:\n  all: {limit: 0.0000001 USD, window: total}"
+    await office.apply(rules)
+    await office.reserve(50, reservation_id="r")
+    await office.apply(rules.replace("0.0000001", "0.00000006"))
+    more = ExtendCall("acme", "r", b"", "e", 0, Cost(11, 0))
+    assert (await office.engine.extend(more)).nano_usd == 50
+    assert office.held() == 50
+    await office.apply("unmatched: allow")  # a budget that was dropped refuses no more
+    assert (await office.engine.extend(more)).nano_usd == 61
