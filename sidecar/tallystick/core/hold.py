@@ -145,6 +145,12 @@ def read_hold(text: str) -> Hold:
     )
 
 
+def price_in(record: str) -> Price | None:
+    """The price in a record's text, found without reading the rest."""
+    packed = record.split("\n", 6)[5]
+    return unpack_price(packed) if packed else None
+
+
 def hold_body(plan: Plan, subject_text: str) -> str:
     """The body of a record: what never changes."""
     return plan.body_head + subject_text + plan.body_tail

@@ -8,7 +8,7 @@ from tallystick.core.decision import (
     Decision,
 )
 from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
-from tallystick.core.hold import Hold, hold_body, read_hold, seal, unseal
+from tallystick.core.hold import Hold, hold_body, price_in, seal, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.plan import parse_counter
@@ -154,14 +154,20 @@ class Engine:
             said = actual.nano_usd == actual.tokens
             return actual.nano_usd or (0 if said else None), actual.tokens or (0 if said else None), ""
         assert isinstance(actual, Usage)
-        hold = read_hold(tally) if tally else await self._store.hold(call.tenant, call.reservation_id)
-        if hold is None or not hold.body:
-            raise ReservationNotFound(f"no reservation {call.reservation_id!r}, and no tally came with it")
-        if hold.price is None:
+        record = tally
+        if not record:
+            hold = await self._store.hold(call.tenant, call.reservation_id)
+            if hold is None or not hold.body:
+                raise ReservationNotFound(
+                    f"no reservation {call.reservation_id!r}, and no tally came with it"
+                )
+            record = hold.text()
+        price = price_in(record)
+        if price is None:
             raise InvalidArgument(
-                "actual", "expected a cost: the reservation was made by cost, without a price"
+                "actual", "expected a cost: the reservation was made by one, without a price"
             )
-        nano_usd = hold.price.charge_nano_usd(actual)
+        nano_usd = price.charge_nano_usd(actual)
         if max(nano_usd, actual.total) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
         usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)

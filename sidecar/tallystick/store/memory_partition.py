@@ -118,7 +118,7 @@ class Partition:
         self.charge(hold, *charged)
         hold.state = State.EXPIRED if requests else State.RELEASED
         self.hold[member[2:]] = hold.text()
-        self.schedule(member, max(hold.expires_ms, self.now_ms) + self.retention_ms)
+        self.schedule(member, self.now_ms + self.retention_ms)
 
     def _end_window(self, member: str, counter: str) -> None:
         if self.count.get(f"{counter}:h"):

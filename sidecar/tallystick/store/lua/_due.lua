@@ -13,7 +13,7 @@ local function expire(member, field, hold, retention_ms)
   charge(hold, nano, tokens, requests, retention_ms)
   hold.state = keep and 'X' or 'R'
   write_hold(field, hold)
-  call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, member)
+  call('ZADD', DUE, now + retention_ms, member)
 end
 
 local function end_reservation(member, field, retention_ms)
