@@ -3,8 +3,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.seeds import SEED, seed_of_run
 from tests.servers import REDIS, StoreServer, short_directory
+
+settings.register_profile("proofs", print_blob=True, derandomize=False)
+settings.load_profile("proofs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for all random choices of a run, its workers included, so that it can be told."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(seed_of_run())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.line(f"{SEED}={seed_of_run()}")
 
 
 @pytest.fixture

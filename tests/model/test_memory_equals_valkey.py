@@ -31,9 +31,9 @@ from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.store.base import ExtendAsk, Extended, Held, ReserveAsk, SettleAsk
 from tests.model.worlds import AMOUNTS, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
+from tests.seeds import seed_of_run
 from tests.servers import StoreServer
 from tests.store.backends import START_MS
-from tests.store.seeds import seed_of_run
 
 Id = tuple[str, str]
 """Tenant and reservation."""

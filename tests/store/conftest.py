@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.seeds import seed_of_run
 from tests.servers import REDIS, StoreServer
 from tests.store.backends import Backend, MemoryBackend, ServerBackend
-from tests.store.seeds import seed_of_run
 
 MakeBackend = Callable[..., Backend]
 
@@ -74,5 +74,5 @@ async def own_backend(own_server: StoreServer) -> AsyncIterator[ServerBackend]:
 
 @pytest.fixture
 def dice() -> random.Random:
-    """Random choices, whose seed is printed with a failure."""
+    """Random choices, whose seed is told at the end of a run."""
     return random.Random(seed_of_run())

@@ -8,6 +8,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -427,6 +428,23 @@ async def test_the_clock_never_goes_back(backend: Backend) -> None:
     assert (held.stamp.now_ms, held.expires_ms) == (START_MS, START_MS + TTL_MS)
     backend.move(5_001)
     assert (await desk.hold("c", 1)).stamp.now_ms == START_MS + 1
+
+
+async def test_the_clock_is_that_of_the_store(server_backend: ServerBackend) -> None:
+    """Or shifted from it, or stopped, for tests."""
+    desk = await desk_at(server_backend, budget("d", 100, window=TOTAL))
+    for shift in ("", "+3600000", "-7200000"):
+        server_backend.raw.flushall()
+        if shift:
+            server_backend.raw.hset("ts:{t.0}:meta", "time", shift)
+        before, held, after = server_backend.raw.time(), await desk.hold("a", 1), server_backend.raw.time()
+        now_ms = held.stamp.now_ms - int(shift or 0)
+        assert _unix_ms(before) <= now_ms <= _unix_ms(after)
+
+
+def _unix_ms(time: Any) -> int:
+    seconds, micros = time
+    return int(seconds * 1_000 + micros // 1_000)
 
 
 TENANT = r"[a-z0-9_.-]+"

@@ -58,7 +58,8 @@ def test_sums_signs_and_limits_are_exact(
 @pytest.mark.contract(11)
 def test_edges_with_edges(ask: Ask) -> None:
     numbers = [sign * (edge + by) for edge in EDGES for by in (-1, 0, 1) for sign in (1, -1)]
+    thirds = (0, 1, 2**53 + 1, 10**16 - 1, 1 - 10**16)
     for a in numbers:
-        cases = [(a, b, c, a + b + c + by) for b in numbers for c in (0, 1) for by in (-1, 0)]
+        cases = [(a, b, c, a + b + c + by) for b in numbers for c in thirds for by in (-1, 0)]
         answers = [[b"%d" % (a + b), b"%d" % -a, int(a + b + c <= limit)] for a, b, c, limit in cases]
         assert ask(cases) == answers
