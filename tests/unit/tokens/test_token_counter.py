@@ -125,7 +125,7 @@ def test_loading_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [None, b"not gzip", gzip.compress(b"aGk= 0\n")])
+@pytest.mark.parametrize("content", [None, b"not gzip", gzip.compress(b"aGk= 0\n", mtime=0)])
 def test_damaged_rank_files_are_refused(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
