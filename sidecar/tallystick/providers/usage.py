@@ -51,8 +51,9 @@ def _read(report: Fields) -> Usage:
 
 def _openai(report: Fields, input_name: str, output_name: str) -> Usage:
     """OpenAI's counts include what was cached; a total above the sum is reasoning counted apart."""
-    total_input = _tokens(report, input_name)
-    output = _tokens(report, output_name)
+    # Compatible servers may report under both names.
+    total_input = max(_tokens(report, "prompt_tokens"), _tokens(report, "input_tokens"))
+    output = max(_tokens(report, "completion_tokens"), _tokens(report, "output_tokens"))
     read = _tokens(details := report.child(f"{input_name}_details"), "cached_tokens")
     written = _tokens(details, "cache_write_tokens")
     produced = report.child(f"{output_name}_details")

@@ -17,7 +17,7 @@ import hiredis
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
 
-GRACE_S = 0.25
+GRACE_S = 1.0
 """Calls wait this long for a lost connection to come back; after it they fail at once."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.02, 1.0
 
