@@ -103,8 +103,11 @@ async def test_commands_of_one_tick_leave_in_one_write(store_server: StoreServer
         assert len(writes) == 1
 
 
-async def test_a_command_whose_connection_breaks_is_asked_once_more(store_server: StoreServer) -> None:
+async def test_a_command_whose_connection_breaks_is_asked_once_more(
+    store_server: StoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server is up all the time, so nobody hears of it."""
+    monkeypatch.setattr("tallystick.store.wire.GRACE_S", PATIENCE_S)  # this machine may be slow
     async with wire_to(store_server.address) as wire:
         with raw(store_server) as admin:
             for _ in range(20):
