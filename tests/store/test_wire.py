@@ -15,7 +15,7 @@ from redis import Redis
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.wire import Wire, encode
+from tallystick.store.wire import MOST_UNSENT, Wire, encode
 from tests.servers import StoreServer, until
 
 PATIENCE_S = 30.0
@@ -81,7 +81,7 @@ async def test_replies_stay_in_step_whatever_callers_are_cancelled(
         assert await wire.run(encode(["ECHO", "end"])) == b"end"
 
 
-async def test_commands_of_one_tick_leave_in_one_write(store_server: StoreServer) -> None:
+async def test_commands_of_one_tick_leave_in_few_writes(store_server: StoreServer) -> None:
     async with wire_to(store_server.address) as wire:
         await wire.connected()
         connection = wire._connection
@@ -98,9 +98,9 @@ async def test_commands_of_one_tick_leave_in_one_write(store_server: StoreServer
                 return getattr(transport, name)
 
         connection._transport = Watched()  # type: ignore[assignment]
-        replies = await asyncio.gather(*(wire.run(encode(["ECHO", n])) for n in range(100)))
-        assert replies == [b"%d" % n for n in range(100)]
-        assert len(writes) == 1
+        replies = await asyncio.gather(*(wire.run(encode(["ECHO", n])) for n in range(102)))
+        assert replies == [b"%d" % n for n in range(102)]
+        assert [data.count(b"ECHO") for data in writes] == [MOST_UNSENT] * 25 + [102 % MOST_UNSENT]
 
 
 async def test_a_command_whose_connection_breaks_is_asked_once_more(
