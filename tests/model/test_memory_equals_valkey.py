@@ -176,6 +176,7 @@ class Stores(RuleBasedStateMachine):
         which=KNOWN, extension_id=st.sampled_from(["", "e", "f"]), ttl_ms=TTLS,
         nano_usd=st.one_of(SMALL, SOME), tokens=SMALL, off=VERSIONS_OFF,
         by=st.sampled_from([None, None, None, 0, 1_000, 2**63 - 1]),
+        rank=st.sampled_from([None, None, Reason.NONE, Reason.RATE_LIMITED]),
     )  # fmt: skip
     def extend(
         self,
@@ -186,11 +187,14 @@ class Stores(RuleBasedStateMachine):
         tokens: int,
         off: int,
         by: int | None,
+        rank: Reason | None,
     ) -> None:
         tenant, reservation_id = of = self.one_of_the_known(which)
         hold = self.world.both(lambda store: store.hold(*of))
         lines = hold.budgets if hold is not None and hold.body else []
-        limits = tuple((line.limit if by is None else by, Reason(line.rank)) for line in lines)
+        limits = tuple(
+            (line.limit if by is None else by, Reason(line.rank) if rank is None else rank) for line in lines
+        )
         version = self.policies[tenant][1] + off
         ask = ExtendAsk(reservation_id, extension_id, version, ttl_ms, nano_usd, tokens, limits)
         if type(self.world.both(lambda store: store.extend(tenant, ask))) is Extended:

@@ -61,7 +61,7 @@ POLICIES = (
         Budget("session", 3_000, Unit.NANO_USD, Window(Span.SESSION), per=("session",)),
         Budget("loops", 3, Unit.REQUESTS, _fixed(600_000), per=("session",)),
         Budget("tokens", 100, Unit.TOKENS, _fixed(1_000)),
-        Budget("mine", 2, Unit.CONCURRENT, Window(Span.TOTAL), per=("user",)),
+        Budget("mine", 2, Unit.CONCURRENT, Window(Span.DAY), per=("user",)),
     ),
     _policy(Budget("daily", 500, Unit.NANO_USD, Window(Span.DAY, zone="Europe/Berlin"), per=("user",))),
     replace(_policy(), unmatched=Unmatched.ALLOW),

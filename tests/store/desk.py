@@ -165,9 +165,10 @@ class Desk:
         ttl_ms: int = TTL_MS,
         version: int = 0,
         user: str = "alice",
+        limits: tuple[tuple[int, Reason], ...] = (),
     ) -> Extended | Refused | Again:
         """More time, more money."""
-        limits = tuple((line.limit, line.rank) for line in self.plan(user=user).budgets)
+        limits = limits or tuple((line.limit, line.rank) for line in self.plan(user=user).budgets)
         ask = ExtendAsk(reservation_id, extension_id, version, ttl_ms, nano_usd, tokens, limits)
         return await self.store.extend(self.policy.tenant, ask)
 

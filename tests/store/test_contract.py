@@ -1,4 +1,4 @@
-"""The contract, on every store: one atomic step, denials, holds, room, keys, many sidecars.
+"""The contract, on every store: one atomic step, denials, holds, room, many sidecars.
 
 What becomes of a hold is in `test_contract_ends.py`, the ledger and exact
 amounts are in `test_contract_ledger.py`.
@@ -6,9 +6,7 @@ amounts are in `test_contract_ledger.py`.
 
 import asyncio
 import random
-import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -27,7 +25,7 @@ from tallystick.store.base import (
     StoredPolicy,
 )
 from tests.store.audit import check_holds, check_kept, check_money, kinds
-from tests.store.backends import START_MS, Backend, ServerBackend
+from tests.store.backends import START_MS, Backend
 from tests.store.conftest import MakeBackend
 from tests.store.desk import MINUTE, SESSION, TOTAL, TTL_MS, Desk, budget, desk_at, policy_of
 from tests.store.steps import LIMITS, ORG, USER, one_random_step
@@ -307,6 +305,19 @@ async def test_an_extension_is_not_denied_while_something_is_due(backend: Backen
 
 
 @pytest.mark.contract(7)
+@pytest.mark.parametrize("verb", ["settle", "release"])
+async def test_an_end_ends_a_few_more_that_are_due(backend: Backend, verb: str) -> None:
+    desk = await desk_at(backend, budget("d", 1_000))
+    await desk.hold("a", 1, ttl_ms=2 * TTL_MS)
+    for n in range(6):
+        await desk.hold(f"due{n}", 1)
+    backend.move(TTL_MS)
+    await (desk.settle("a", 1) if verb == "settle" else desk.release("a"))
+    assert kinds(backend.state().log)[7:] == [verb, *["expire"] * 4]
+    assert backend.state().meta["open"] == 2
+
+
+@pytest.mark.contract(7)
 async def test_balance_counts_nothing_that_is_over(backend: Backend) -> None:
     desk = await desk_at(backend, ORG, on_expiry=OnExpiry.RELEASE)
     await desk.credit("org", 600)
@@ -374,6 +385,36 @@ async def test_a_new_policy_counts_from_the_next_call_on_everywhere(backend: Bac
     assert await here.store.policy("nobody") is None
 
 
+BUDGET, RATE, NONE = Reason.BUDGET_EXHAUSTED, Reason.RATE_LIMITED, Reason.NONE
+
+
+@pytest.mark.contract(14)
+@pytest.mark.parametrize(
+    ("limits", "binds"),
+    [
+        (((110, BUDGET), (110, BUDGET)), 0),
+        (((109, BUDGET), (110, BUDGET)), 1),
+        (((110, BUDGET), (109, BUDGET)), 2),
+        (((0, NONE), (110, BUDGET)), 0),
+        (((109, BUDGET), (109, RATE)), 2),
+        (((109, RATE), (109, BUDGET)), 1),
+    ],
+)
+async def test_an_extension_is_weighed_by_the_limits_in_force(
+    backend: Backend, limits: tuple[tuple[int, Reason], ...], binds: int
+) -> None:
+    """And not by those of the hold: they may be raised, lowered or only watched by now."""
+    desk = await desk_at(backend, budget("d", 100), budget("e", 100))
+    await desk.hold("a", 60)
+    reply = await desk.extend("a", "e", 50, limits=limits)
+    if binds:
+        assert isinstance(reply, Refused)
+        assert (reply.binds, reply.reason) == (binds, limits[binds - 1][1])
+    else:
+        assert isinstance(reply, Extended)
+        assert reply.nano_usd == 110
+
+
 @pytest.mark.contract(14)
 async def test_tenants_of_one_partition_have_nothing_to_do_with_each_other(backend: Backend) -> None:
     store = await backend.client()
@@ -401,83 +442,3 @@ async def test_the_tally_key_and_the_partitions_are_those_of_the_first(make_back
     assert await first.shared_key(b"first") == b"first"
     assert await second.shared_key(b"second") == b"first"
     await second.ping()
-
-
-# --- the plan, the clock and the keys ----------------------------------------------------------------
-
-
-@pytest.mark.contract(8)
-@pytest.mark.parametrize(("ms", "fits"), [(-1, False), (0, True), (59_999, True), (60_000, False)])
-async def test_a_plan_serves_within_its_windows_only(backend: Backend, ms: int, fits: bool) -> None:
-    desk = await desk_at(backend, budget("d", 100, window=MINUTE))
-    start = START_MS - START_MS % 60_000 + 60_000
-    plan = desk.plan(now_ms=start)
-    backend.set_clock(start + ms)
-    again = Again(start + ms, 0)
-    reply = await desk.reserve(1, plan=plan)
-    assert isinstance(reply, Held) if fits else reply == again
-    balance = await desk.store.balance(plan)
-    assert isinstance(balance, Counters) if fits else balance == again
-
-
-async def test_the_clock_never_goes_back(backend: Backend) -> None:
-    desk = await desk_at(backend, budget("d", 100, window=TOTAL))
-    await desk.hold("a", 1)
-    backend.move(-5_000)
-    held = await desk.hold("b", 1)
-    assert (held.stamp.now_ms, held.expires_ms) == (START_MS, START_MS + TTL_MS)
-    backend.move(5_001)
-    assert (await desk.hold("c", 1)).stamp.now_ms == START_MS + 1
-
-
-async def test_the_clock_is_that_of_the_store(server_backend: ServerBackend) -> None:
-    """Or shifted from it, or stopped, for tests."""
-    desk = await desk_at(server_backend, budget("d", 100, window=TOTAL))
-    for shift in ("", "+3600000", "-7200000"):
-        server_backend.raw.flushall()
-        if shift:
-            server_backend.raw.hset("ts:{t.0}:meta", "time", shift)
-        before, held, after = server_backend.raw.time(), await desk.hold("a", 1), server_backend.raw.time()
-        now_ms = held.stamp.now_ms - int(shift or 0)
-        assert _unix_ms(before) <= now_ms <= _unix_ms(after)
-
-
-def _unix_ms(time: Any) -> int:
-    seconds, micros = time
-    return int(seconds * 1_000 + micros // 1_000)
-
-
-TENANT = r"[a-z0-9_.-]+"
-COUNTER = rf"{TENANT}:[bw]:[a-z-]+:[^:\t\n]*:[utrc](\d+\+\d+)?"
-KEYSPACE = {
-    "meta": rf"seq|clock|open|policy:{TENANT}",
-    "count": rf"{COUNTER}:[fbsh]",
-    "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+",
-    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|w:{COUNTER}",
-    "policy": rf"{TENANT}:\d+",
-}
-
-
-async def test_nothing_outside_the_documented_keyspace_exists(
-    make_backend: MakeBackend, dice: random.Random
-) -> None:
-    backend = make_backend(partitions=2)
-    store = await backend.client()
-    parts: list[WalletTemplate | Budget] = [USER, ORG]
-    parts += (*LIMITS.values(), budget("s", 1_000, window=SESSION, per=("session",)))
-    for tenant in ("acme", "b-1", "c_2.x"):
-        desk = Desk(backend, store, policy_of(*parts, tenant=tenant))
-        for _ in range(100):
-            await one_random_step(desk, dice)
-        await store.apply_policy(tenant, "a document", None)
-    await store.shared_key(b"key")
-    if isinstance(backend, ServerBackend):
-        for key in backend.names():
-            assert re.fullmatch(r"ts:\{t\.[01]\}:(meta|count|hold|due|log|policy)", key)
-            assert backend.raw.ttl(key) == -1  # nothing rests on the time to live of a key
-    for partition in range(2):
-        state = backend.state(partition)
-        for kind, pattern in KEYSPACE.items():
-            for name in getattr(state, kind):
-                assert re.fullmatch(pattern, name), (kind, name)
-        check_kept(state)
