@@ -13,7 +13,7 @@ from tests.servers import StoreServer
 Case = tuple[int, int, int, int]
 Ask = Callable[[Sequence[Case]], object]
 
-EXACT = (files("tallystick.store") / "lua" / "_exact.lua").read_text()
+EXACT = "local format = string.format\n" + (files("tallystick.store") / "lua" / "_exact.lua").read_text()
 ASK = """
 local results = {}
 for i = 1, #ARGV, 4 do

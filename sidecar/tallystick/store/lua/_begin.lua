@@ -4,7 +4,7 @@
 --       always all six, so that every script is cluster-clean.
 -- Amounts are decimal texts; times are numbers of Unix milliseconds.
 local META, COUNT, HOLD, DUE, LOG, POLICY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local call = redis.call
+local call, format = redis.call, string.format
 
 local now, seq, epoch, open, version, written
 
@@ -20,8 +20,9 @@ local function begin(tenant)
   now = math.max(now, tonumber(meta[3] or 0)) -- it never goes back
 end
 
+-- A number as text; a command's arguments are turned into one by the store.
 local function int(number)
-  return string.format('%d', number)
+  return format('%d', number)
 end
 
 -- Appends one ledger entry, before the writes that it tells of: it is the one
@@ -29,12 +30,12 @@ end
 local function append(kind, tenant, id, ...)
   seq = seq + 1
   written = true
-  call('XADD', LOG, epoch .. '-' .. int(seq), 'kind', kind, 'at', int(now), 'tenant', tenant, 'id', id, ...)
+  call('XADD', LOG, epoch .. '-' .. int(seq), 'kind', kind, 'at', now, 'tenant', tenant, 'id', id, ...)
 end
 
 -- The end of every script that wrote.
 local function finish()
   if written then
-    call('HSET', META, 'seq', int(seq), 'clock', int(now), 'open', int(open))
+    call('HSET', META, 'seq', seq, 'clock', now, 'open', open)
   end
 end

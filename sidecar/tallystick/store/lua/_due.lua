@@ -40,7 +40,7 @@ local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays 
 
 -- Ends at most `limit` due entries; true when there may be more.
 local function end_due(limit, retention_ms)
-  local members = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, limit)
+  local members = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
   for _, member in ipairs(members) do
     local kind, field = member:sub(1, 1), member:sub(3)
     if kind == 'r' then

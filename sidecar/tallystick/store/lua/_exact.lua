@@ -1,5 +1,6 @@
 -- Exact integers as decimal texts. Lua's numbers are doubles: two operands of at
--- most 15 digits are added as such, larger ones in limbs of nine digits.
+-- most 15 digits are added as such, larger ones in limbs of nine digits. A text in
+-- a sum is a number by itself, at half the price of `tonumber`.
 local function limbs(text)
   local negative = text:sub(1, 1) == '-'
   local digits = negative and text:sub(2) or text
@@ -10,7 +11,7 @@ end
 
 -- a + b
 local function add(a, b)
-  if #a < 16 and #b < 16 then return string.format('%d', tonumber(a) + tonumber(b)) end
+  if #a < 16 and #b < 16 then return format('%d', a + b) end
   local high, low = limbs(a)
   local high_b, low_b = limbs(b)
   high, low = high + high_b, low + low_b
@@ -21,8 +22,8 @@ local function add(a, b)
     sign, high = '-', -high
     if low > 0 then high, low = high - 1, 1e9 - low end
   end
-  if high == 0 then return sign .. string.format('%.0f', low) end
-  return sign .. string.format('%.0f%09.0f', high, low)
+  if high == 0 then return sign .. format('%.0f', low) end
+  return sign .. format('%.0f%09.0f', high, low)
 end
 
 local function negate(text)
@@ -35,7 +36,7 @@ end
 -- numbers of 15, even where it can't hold it exactly.
 local function fits(a, b, c, limit)
   if #a < 16 and #b < 16 and #c < 16 and #limit < 17 then
-    return tonumber(a) + tonumber(b) + tonumber(c) <= tonumber(limit)
+    return a + b + c <= limit + 0
   end
   return add(limit, negate(add(add(a, b), c))):sub(1, 1) ~= '-'
 end

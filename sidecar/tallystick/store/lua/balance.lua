@@ -6,11 +6,11 @@
 -- Replies: {0, now, seq, epoch, values}   {2 AGAIN, now, policy version}
 -- include _begin _exact _hold _due
 begin(ARGV[1])
-if version ~= ARGV[2] or now < tonumber(ARGV[3]) or now >= tonumber(ARGV[4]) then
+if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then
   return {2, now, version}
 end
 local more = end_due(END_BEFORE_REFUSAL, tonumber(ARGV[5]))
 finish()
 if more then return {2, now, version} end
 local values = #ARGV > 5 and call('HMGET', COUNT, unpack(ARGV, 6)) or {}
-return {0, now, int(seq), epoch, values}
+return {0, now, seq, epoch, values}

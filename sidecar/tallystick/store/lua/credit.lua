@@ -15,7 +15,7 @@ local before = call('HMGET', COUNT, wallet .. ':f', wallet .. ':b', wallet .. ':
 local funds, balance, held = before[1] or '0', before[2] or '0', before[3] or '0'
 local known = call('HGET', HOLD, field)
 if known and known ~= content then return {4} end
-if known then return {3, now, int(seq), epoch, funds, balance, held} end
+if known then return {3, now, seq, epoch, funds, balance, held} end
 
 append('credit', tenant, id, 'wallet', wallet, 'unit', ARGV[4], 'amount', amount, 'reason', ARGV[6])
 funds, balance = add(funds, amount), add(balance, amount)
@@ -23,4 +23,4 @@ call('HSET', COUNT, wallet .. ':f', funds, wallet .. ':b', balance)
 call('HSET', HOLD, field, content)
 call('ZADD', DUE, now + retention_ms, 'a:' .. field)
 finish()
-return {0, now, int(seq), epoch, funds, balance, held}
+return {0, now, seq, epoch, funds, balance, held}

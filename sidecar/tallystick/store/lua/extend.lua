@@ -60,7 +60,7 @@ if adds then
     if more then end_due(END_BEFORE_REFUSAL, retention_ms) end
     finish()
     if more then return {2, now, version} end
-    return {1, now, int(seq), epoch, reason, binds, values}
+    return {1, now, seq, epoch, reason, binds, values}
   end
   append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
   post(hold, amounts, nil, retention_ms)
@@ -74,4 +74,4 @@ hold.expires = math.max(hold.expires, now + tonumber(ARGV[6]))
 write_hold(field, hold)
 call('ZADD', DUE, hold.expires, 'r:' .. field)
 finish()
-return {0, now, int(seq), epoch, hold.expires, hold.nano, hold.tokens}
+return {0, now, seq, epoch, hold.expires, hold.nano, hold.tokens}

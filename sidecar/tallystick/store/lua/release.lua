@@ -19,11 +19,11 @@ if not value then
     charged_tokens = '0', requests = '0', ended_as = '', answer = '', body = ''})
   call('ZADD', DUE, now + retention_ms, 'r:' .. field)
   finish()
-  return {6, now, int(seq), epoch}
+  return {6, now, seq, epoch}
 end
 local hold = read_hold(value)
-if hold.state == 'T' then return {6, now, int(seq), epoch} end
-if hold.state == 'R' then return {3, now, int(seq), epoch, hold.nano, hold.tokens} end
+if hold.state == 'T' then return {6, now, seq, epoch} end
+if hold.state == 'R' then return {3, now, seq, epoch, hold.nano, hold.tokens} end
 if hold.state ~= 'O' and hold.state ~= 'X' then return {5} end
 
 append('release', tenant, id)
@@ -33,4 +33,4 @@ write_hold(field, hold)
 call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, 'r:' .. field)
 end_due(4, retention_ms)
 finish()
-return {0, now, int(seq), epoch, hold.nano, hold.tokens}
+return {0, now, seq, epoch, hold.nano, hold.tokens}

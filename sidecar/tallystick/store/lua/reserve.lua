@@ -16,6 +16,7 @@
 --   {2 AGAIN, now, policy version}: the plan is stale, or more is due
 --   {3 REPLAY, record}   {4 MISMATCH}   {5 RELEASED}
 -- include _begin _exact _hold _due _weigh
+local ARGV = ARGV
 local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
 local n_wallets, n_budgets = tonumber(ARGV[6]), tonumber(ARGV[7])
 local budgets_at = 8 + 2 * n_wallets
@@ -33,21 +34,21 @@ if known then
 end
 
 begin(tenant)
-if version ~= ARGV[2] or now < tonumber(ARGV[3]) or now >= tonumber(ARGV[4]) then
+if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then
   return {2, now, version}
 end
 local more = end_due(16, retention_ms)
 
-local fields = {}
+local fields, n = {}, 0
 for i = 8, budgets_at - 1, 2 do
-  fields[#fields + 1] = ARGV[i] .. ':b'
-  fields[#fields + 1] = ARGV[i] .. ':h'
+  fields[n + 1], fields[n + 2] = ARGV[i] .. ':b', ARGV[i] .. ':h'
+  n = n + 2
 end
 for i = budgets_at, c - 1, 5 do
-  fields[#fields + 1] = ARGV[i] .. ':s'
-  fields[#fields + 1] = ARGV[i] .. ':h'
+  fields[n + 1], fields[n + 2] = ARGV[i] .. ':s', ARGV[i] .. ':h'
+  n = n + 2
 end
-local values = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}
+local values = n > 0 and call('HMGET', COUNT, unpack(fields)) or {}
 
 -- A refusal that no counter can change comes first, but for that of a call which
 -- no wallet is for: there the budgets are asked before.
@@ -75,7 +76,7 @@ if reason then
   if more then end_due(END_BEFORE_REFUSAL, retention_ms) end
   finish()
   if more then return {2, now, version} end
-  return {1, now, int(seq), epoch, reason, binds, values}
+  return {1, now, seq, epoch, reason, binds, values}
 end
 
 local expires = now + tonumber(ARGV[c + 4])
@@ -91,10 +92,9 @@ if payer > 0 then
 end
 for i = 0, n_budgets - 1 do
   local b, v = budgets_at + 5 * i, 2 * n_wallets + 1 + 2 * i
-  local held = values[v + 1]
-  writes[#writes + 1] = fields[v + 1]
-  writes[#writes + 1] = add(held or '0', amounts[ARGV[b + 1]])
-  local retire = not held and ARGV[b + 1] ~= 'c' and retire_at(ARGV[b + 4], retention_ms)
+  local held, unit, w = values[v + 1], ARGV[b + 1], #writes
+  writes[w + 1], writes[w + 2] = fields[v + 1], add(held or '0', amounts[unit])
+  local retire = not held and unit ~= 'c' and retire_at(ARGV[b + 4], retention_ms)
   if retire then call('ZADD', DUE, retire, 'w:' .. ARGV[b]) end
   seen[2 * i + 1], seen[2 * i + 2] = values[v] or '0', held or '0'
 end
@@ -105,4 +105,4 @@ write_hold(field, {state = 'O', expires = expires, nano = nano, tokens = tokens,
 call('ZADD', DUE, expires, 'r:' .. field)
 open = open + 1
 finish()
-return {0, now, int(seq), epoch, payer, expires, values}
+return {0, now, seq, epoch, payer, expires, values}

@@ -29,7 +29,7 @@ if lost then
 end
 
 local function answer(code, is_estimated, late)
-  return {code, now, int(seq), epoch, hold.charged_nano, hold.charged_tokens, is_estimated and 1 or 0, late and 1 or 0}
+  return {code, now, seq, epoch, hold.charged_nano, hold.charged_tokens, is_estimated and 1 or 0, late and 1 or 0}
 end
 
 local was_estimated = hold.state == 'X' or hold.state == 'E'

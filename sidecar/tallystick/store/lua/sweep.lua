@@ -7,4 +7,4 @@
 begin('')
 local more = end_due(tonumber(ARGV[1]), tonumber(ARGV[2]))
 finish()
-return {now, int(seq), epoch, open, more and 1 or 0}
+return {now, seq, epoch, open, more and 1 or 0}
