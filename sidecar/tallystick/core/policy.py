@@ -26,6 +26,8 @@ class OnExhausted(Enum):
 
     DENY = "deny"
     ALERT = "alert"
+    DOWNGRADE = "downgrade"
+    """Refuses the model that was asked for, as DENY does; the policy has a ladder for it."""
 
 
 class OnExpiry(StrEnum):
@@ -63,12 +65,25 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """Funds that come anew in every period; what is left at its end is lost, but for `rollover`."""
+
+    amount: int
+    """In the wallet's unit."""
+    every: Window
+    """A calendar window of a day or longer, in its time zone."""
+    rollover: int = 0
+    """The most that is carried into the next period, in the wallet's unit."""
+
+
+@dataclass(frozen=True, slots=True)
 class WalletTemplate:
     """One wallet for each value of `per`; without `per` there is one."""
 
     name: str
     per: tuple[str, ...] = ()
     unit: Unit = Unit.NANO_USD
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,11 @@ class Budget:
     on_exhausted: OnExhausted = OnExhausted.DENY
     alerts: tuple[int, ...] = DEFAULT_ALERTS
     """Thresholds in percent of the limit, ascending."""
+    priorities: tuple[tuple[str, int], ...] = ()
+    """(priority, percent): calls of this priority are refused above this share of the limit. A call
+    that gives none is `normal`; one of a priority that is not named has the whole limit."""
+    overage: int = 0
+    """In `unit`: how far beyond the limit calls are let through all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,29 @@ class PriceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Ladder:
+    """Cheaper models to use instead, the best first."""
+
+    model: str
+    """A pattern with `*` and `?`: the model that was asked for."""
+    to: tuple[str, ...]
+    at: int = 100
+    """In percent of a budget's limit: above it the model that was asked for is used only where
+    none of these fits."""
+
+
+class OutputRule(Enum):
+    """What is held for the answer where the request does not say how long it may be."""
+
+    NUMBER = "number"
+    """`Policy.max_output_tokens`"""
+    CEILING = "ceiling"
+    """The most that the model can answer with."""
+    LEARNED = "learned"
+    """A high quantile of the answers so far, by model and workflow; the number, until there are some."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What is allowed to one tenant."""
 
@@ -128,6 +171,9 @@ class Policy:
     on_expiry: OnExpiry = OnExpiry.CHARGE
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     """Held where the request does not say how long the answer may be."""
+    output_rule: OutputRule = OutputRule.NUMBER
+    ladders: tuple[Ladder, ...] = ()
+    """The first whose pattern fits is the model's."""
     dimensions: tuple[str, ...] = field(default=(), compare=False)
     """Every dimension that a wallet or budget looks at, sorted."""
 

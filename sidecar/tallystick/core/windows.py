@@ -18,7 +18,9 @@ MS_PER_MINUTE = 60 * MS_PER_SECOND
 MS_PER_HOUR = 60 * MS_PER_MINUTE
 MS_PER_DAY = 24 * MS_PER_HOUR
 MAX_LENGTH_MS = 366 * MS_PER_DAY
-"""The longest fixed window."""
+"""The longest fixed or rolling window."""
+BUCKETS = 60
+"""The sub-buckets of a rolling window."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTHS = (("d", MS_PER_DAY), ("h", MS_PER_HOUR), ("m", MS_PER_MINUTE), ("s", MS_PER_SECOND), ("ms", 1))
@@ -38,13 +40,15 @@ class Span(Enum):
     YEAR = "year"
     FIXED = "fixed"
     """A fixed length, aligned to the Unix epoch."""
+    ROLLING = "rolling"
+    """A fixed length up to now, kept in sub-buckets (`Window.bucket_ms`)."""
     SESSION = "session"
     """As long as the session."""
     TOTAL = "total"
     """For ever."""
 
 
-UNBOUNDED = frozenset({Span.SESSION, Span.TOTAL})
+UNBOUNDED = frozenset({Span.SESSION, Span.TOTAL, Span.ROLLING})
 CALENDAR = frozenset(Span) - UNBOUNDED - {Span.FIXED}
 """The spans that depend on the time zone."""
 
@@ -55,7 +59,7 @@ class Window:
 
     span: Span
     length_ms: int = 0
-    """Of FIXED only: 1 to `MAX_LENGTH_MS`."""
+    """Of FIXED and ROLLING only: 1 to `MAX_LENGTH_MS`."""
     zone: str = "UTC"
     """The IANA name of the time zone of calendar spans."""
     week_start: int = 0
@@ -63,11 +67,13 @@ class Window:
 
     def __post_init__(self) -> None:
         """Refuse what can't be."""
-        if self.span is Span.FIXED:
+        if self.span in (Span.FIXED, Span.ROLLING):
             if not 1 <= self.length_ms <= MAX_LENGTH_MS:
-                raise ValueError(f"a fixed window has 1 to {MAX_LENGTH_MS} ms, not {self.length_ms}")
+                raise ValueError(
+                    f"a {self.span.value} window has 1 to {MAX_LENGTH_MS} ms, not {self.length_ms}"
+                )
         elif self.length_ms != 0:
-            raise ValueError(f"only a fixed window has a length, not {self.span.value}")
+            raise ValueError(f"only a fixed or rolling window has a length, not {self.span.value}")
         if not 0 <= self.week_start <= 6:
             raise ValueError(f"a week starts on day 0 (Monday) to 6 (Sunday), not {self.week_start}")
         find_zone(self.zone)
@@ -77,10 +83,18 @@ class Window:
         """Whether it is at most one hour long, so that waiting is worth while."""
         return self.span in (Span.MINUTE, Span.HOUR) or 0 < self.length_ms <= MS_PER_HOUR
 
+    @property
+    def bucket_ms(self) -> int:
+        """How long a sub-bucket of a ROLLING window is: a sixtieth of it, rounded up to milliseconds.
+
+        What was spent counts until its whole bucket has left the window, so at most this much longer.
+        """
+        return -(-self.length_ms // BUCKETS)
+
     def bounds(self, now_ms: int) -> tuple[int, int] | None:
         """Find the window that contains this instant: [start, end) in Unix milliseconds.
 
-        None where there are no bounds (SESSION, TOTAL).
+        None where there are no bounds (SESSION, TOTAL, ROLLING).
 
         Raises:
             OverflowError: the window is not within the years 1 to 9999.
@@ -132,6 +146,8 @@ class Window:
         """Write it for people and tables: `day`, `10m`, `total`."""
         if self.span is Span.FIXED:
             return length_text(self.length_ms)
+        if self.span is Span.ROLLING:
+            return f"rolling {length_text(self.length_ms)}"
         name: str = self.span.value
         return name
 

@@ -36,7 +36,7 @@ _LENGTH_UNITS = {"s": MS_PER_SECOND, "m": MS_PER_MINUTE, "h": MS_PER_HOUR, "d": 
 
 AMOUNT_PATTERN = r"^(?=[^A-Za-z]*[1-9])[0-9]+(_[0-9]+)*(\.[0-9]+)?[kMG]? +(USD|tokens|requests|concurrent)$"
 LENGTH_PATTERN = r"^[1-9][0-9]{0,8}[smhd]$"
-WINDOW_NAMES = tuple(span.value for span in Span if span is not Span.FIXED)
+WINDOW_NAMES = tuple(span.value for span in Span if span not in (Span.FIXED, Span.ROLLING))
 WINDOW_PATTERN = rf"^({'|'.join(WINDOW_NAMES)}|[1-9][0-9]{{0,8}}[smhd])$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 TENANT_PATTERN = r"^[a-z0-9_.-]{1,64}$"

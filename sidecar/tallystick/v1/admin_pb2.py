@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tallystick.v1 import budget_pb2 as tallystick_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/admin.proto\x12\rtallystick.v1\x1a\x1atallystick/v1/budget.proto\"Z\n\x12\x41pplyPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x13\x41pplyPolicyResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x11GetPolicyResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\xf7\x01\n\x13\x43reditWalletRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06wallet\x18\x02 \x01(\t\x12<\n\x05group\x18\x03 \x03(\x0b\x32-.tallystick.v1.CreditWalletRequest.GroupEntry\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12!\n\x04unit\x18\x07 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x11\n\tcredit_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x14\x43reditWalletResponse\x12*\n\x06wallet\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x11\n\tcredit_id\x18\x02 \x01(\t\"$\n\x12ListWalletsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"B\n\x13ListWalletsResponse\x12+\n\x07wallets\x18\x01 \x03(\x0b\x32\x1a.tallystick.v1.WalletState2\xe3\x02\n\x0c\x41\x64minService\x12T\n\x0b\x41pplyPolicy\x12!.tallystick.v1.ApplyPolicyRequest\x1a\".tallystick.v1.ApplyPolicyResponse\x12N\n\tGetPolicy\x12\x1f.tallystick.v1.GetPolicyRequest\x1a .tallystick.v1.GetPolicyResponse\x12W\n\x0c\x43reditWallet\x12\".tallystick.v1.CreditWalletRequest\x1a#.tallystick.v1.CreditWalletResponse\x12T\n\x0bListWallets\x12!.tallystick.v1.ListWalletsRequest\x1a\".tallystick.v1.ListWalletsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/admin.proto\x12\rtallystick.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atallystick/v1/budget.proto\"Z\n\x12\x41pplyPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"G\n\x13\x41pplyPolicyResponse\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\"\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x11GetPolicyResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\xcd\x02\n\x13\x43reditWalletRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06wallet\x18\x02 \x01(\t\x12<\n\x05group\x18\x03 \x03(\x0b\x32-.tallystick.v1.CreditWalletRequest.GroupEntry\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12!\n\x04unit\x18\x07 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x11\n\tcredit_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12$\n\x04kind\x18\x08 \x01(\x0e\x32\x16.tallystick.v1.LotKind\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x14\x43reditWalletResponse\x12*\n\x06wallet\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x11\n\tcredit_id\x18\x02 \x01(\t\"}\n\tWalletRef\x12\x0e\n\x06wallet\x18\x01 \x01(\t\x12\x32\n\x05group\x18\x02 \x03(\x0b\x32#.tallystick.v1.WalletRef.GroupEntry\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa3\x01\n\x12\x44\x65\x62itWalletRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12(\n\x06wallet\x18\x02 \x01(\x0b\x32\x18.tallystick.v1.WalletRef\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12!\n\x04unit\x18\x04 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x10\n\x08\x64\x65\x62it_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"w\n\x13\x44\x65\x62itWalletResponse\x12*\n\x06wallet\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x10\n\x08\x64\x65\x62it_id\x18\x02 \x01(\t\x12\"\n\x05\x64rawn\x18\x03 \x03(\x0b\x32\x13.tallystick.v1.Draw\"\xcc\x01\n\x14\x41llocateFundsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x18.tallystick.v1.WalletRef\x12$\n\x02to\x18\x03 \x01(\x0b\x32\x18.tallystick.v1.WalletRef\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12!\n\x04unit\x18\x05 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x13\n\x0btransfer_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\"~\n\x15\x41llocateFundsResponse\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\"\xcb\x01\n\x13ReclaimFundsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x18.tallystick.v1.WalletRef\x12$\n\x02to\x18\x03 \x01(\x0b\x32\x18.tallystick.v1.WalletRef\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12!\n\x04unit\x18\x05 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\x13\n\x0btransfer_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\"\x90\x01\n\x14ReclaimFundsResponse\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.tallystick.v1.WalletState\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x11\n\treclaimed\x18\x04 \x01(\x03\"$\n\x12ListWalletsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"B\n\x13ListWalletsResponse\x12+\n\x07wallets\x18\x01 \x03(\x0b\x32\x1a.tallystick.v1.WalletState2\xee\x04\n\x0c\x41\x64minService\x12T\n\x0b\x41pplyPolicy\x12!.tallystick.v1.ApplyPolicyRequest\x1a\".tallystick.v1.ApplyPolicyResponse\x12N\n\tGetPolicy\x12\x1f.tallystick.v1.GetPolicyRequest\x1a .tallystick.v1.GetPolicyResponse\x12W\n\x0c\x43reditWallet\x12\".tallystick.v1.CreditWalletRequest\x1a#.tallystick.v1.CreditWalletResponse\x12T\n\x0b\x44\x65\x62itWallet\x12!.tallystick.v1.DebitWalletRequest\x1a\".tallystick.v1.DebitWalletResponse\x12Z\n\rAllocateFunds\x12#.tallystick.v1.AllocateFundsRequest\x1a$.tallystick.v1.AllocateFundsResponse\x12W\n\x0cReclaimFunds\x12\".tallystick.v1.ReclaimFundsRequest\x1a#.tallystick.v1.ReclaimFundsResponse\x12T\n\x0bListWallets\x12!.tallystick.v1.ListWalletsRequest\x1a\".tallystick.v1.ListWalletsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +35,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREDITWALLETREQUEST_GROUPENTRY']._loaded_options = None
   _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_options = b'8\001'
-  _globals['_APPLYPOLICYREQUEST']._serialized_start=72
-  _globals['_APPLYPOLICYREQUEST']._serialized_end=162
-  _globals['_APPLYPOLICYRESPONSE']._serialized_start=164
-  _globals['_APPLYPOLICYRESPONSE']._serialized_end=235
-  _globals['_GETPOLICYREQUEST']._serialized_start=237
-  _globals['_GETPOLICYREQUEST']._serialized_end=271
-  _globals['_GETPOLICYRESPONSE']._serialized_start=273
-  _globals['_GETPOLICYRESPONSE']._serialized_end=327
-  _globals['_CREDITWALLETREQUEST']._serialized_start=330
-  _globals['_CREDITWALLETREQUEST']._serialized_end=577
-  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_start=533
-  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_end=577
-  _globals['_CREDITWALLETRESPONSE']._serialized_start=579
-  _globals['_CREDITWALLETRESPONSE']._serialized_end=664
-  _globals['_LISTWALLETSREQUEST']._serialized_start=666
-  _globals['_LISTWALLETSREQUEST']._serialized_end=702
-  _globals['_LISTWALLETSRESPONSE']._serialized_start=704
-  _globals['_LISTWALLETSRESPONSE']._serialized_end=770
-  _globals['_ADMINSERVICE']._serialized_start=773
-  _globals['_ADMINSERVICE']._serialized_end=1128
+  _globals['_WALLETREF_GROUPENTRY']._loaded_options = None
+  _globals['_WALLETREF_GROUPENTRY']._serialized_options = b'8\001'
+  _globals['_APPLYPOLICYREQUEST']._serialized_start=105
+  _globals['_APPLYPOLICYREQUEST']._serialized_end=195
+  _globals['_APPLYPOLICYRESPONSE']._serialized_start=197
+  _globals['_APPLYPOLICYRESPONSE']._serialized_end=268
+  _globals['_GETPOLICYREQUEST']._serialized_start=270
+  _globals['_GETPOLICYREQUEST']._serialized_end=304
+  _globals['_GETPOLICYRESPONSE']._serialized_start=306
+  _globals['_GETPOLICYRESPONSE']._serialized_end=360
+  _globals['_CREDITWALLETREQUEST']._serialized_start=363
+  _globals['_CREDITWALLETREQUEST']._serialized_end=696
+  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_start=652
+  _globals['_CREDITWALLETREQUEST_GROUPENTRY']._serialized_end=696
+  _globals['_CREDITWALLETRESPONSE']._serialized_start=698
+  _globals['_CREDITWALLETRESPONSE']._serialized_end=783
+  _globals['_WALLETREF']._serialized_start=785
+  _globals['_WALLETREF']._serialized_end=910
+  _globals['_WALLETREF_GROUPENTRY']._serialized_start=652
+  _globals['_WALLETREF_GROUPENTRY']._serialized_end=696
+  _globals['_DEBITWALLETREQUEST']._serialized_start=913
+  _globals['_DEBITWALLETREQUEST']._serialized_end=1076
+  _globals['_DEBITWALLETRESPONSE']._serialized_start=1078
+  _globals['_DEBITWALLETRESPONSE']._serialized_end=1197
+  _globals['_ALLOCATEFUNDSREQUEST']._serialized_start=1200
+  _globals['_ALLOCATEFUNDSREQUEST']._serialized_end=1404
+  _globals['_ALLOCATEFUNDSRESPONSE']._serialized_start=1406
+  _globals['_ALLOCATEFUNDSRESPONSE']._serialized_end=1532
+  _globals['_RECLAIMFUNDSREQUEST']._serialized_start=1535
+  _globals['_RECLAIMFUNDSREQUEST']._serialized_end=1738
+  _globals['_RECLAIMFUNDSRESPONSE']._serialized_start=1741
+  _globals['_RECLAIMFUNDSRESPONSE']._serialized_end=1885
+  _globals['_LISTWALLETSREQUEST']._serialized_start=1887
+  _globals['_LISTWALLETSREQUEST']._serialized_end=1923
+  _globals['_LISTWALLETSRESPONSE']._serialized_start=1925
+  _globals['_LISTWALLETSRESPONSE']._serialized_end=1991
+  _globals['_ADMINSERVICE']._serialized_start=1994
+  _globals['_ADMINSERVICE']._serialized_end=2616
 # @@protoc_insertion_point(module_scope)

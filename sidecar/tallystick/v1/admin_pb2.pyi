@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -40,7 +43,7 @@ class GetPolicyResponse(_message.Message):
     def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreditWalletRequest(_message.Message):
-    __slots__ = ("tenant", "wallet", "group", "amount", "unit", "credit_id", "reason")
+    __slots__ = ("tenant", "wallet", "group", "amount", "unit", "credit_id", "reason", "kind", "expires_at")
     class GroupEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +58,8 @@ class CreditWalletRequest(_message.Message):
     UNIT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     wallet: str
     group: _containers.ScalarMap[str, str]
@@ -62,7 +67,9 @@ class CreditWalletRequest(_message.Message):
     unit: _budget_pb2.Unit
     credit_id: str
     reason: str
-    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., credit_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    kind: _budget_pb2.LotKind
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., credit_id: _Optional[str] = ..., reason: _Optional[str] = ..., kind: _Optional[_Union[_budget_pb2.LotKind, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreditWalletResponse(_message.Message):
     __slots__ = ("wallet", "credit_id")
@@ -71,6 +78,101 @@ class CreditWalletResponse(_message.Message):
     wallet: _budget_pb2.WalletState
     credit_id: str
     def __init__(self, wallet: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., credit_id: _Optional[str] = ...) -> None: ...
+
+class WalletRef(_message.Message):
+    __slots__ = ("wallet", "group")
+    class GroupEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    wallet: str
+    group: _containers.ScalarMap[str, str]
+    def __init__(self, wallet: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DebitWalletRequest(_message.Message):
+    __slots__ = ("tenant", "wallet", "amount", "unit", "debit_id", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    DEBIT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    wallet: WalletRef
+    amount: int
+    unit: _budget_pb2.Unit
+    debit_id: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., wallet: _Optional[_Union[WalletRef, _Mapping]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., debit_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DebitWalletResponse(_message.Message):
+    __slots__ = ("wallet", "debit_id", "drawn")
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    DEBIT_ID_FIELD_NUMBER: _ClassVar[int]
+    DRAWN_FIELD_NUMBER: _ClassVar[int]
+    wallet: _budget_pb2.WalletState
+    debit_id: str
+    drawn: _containers.RepeatedCompositeFieldContainer[_budget_pb2.Draw]
+    def __init__(self, wallet: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., debit_id: _Optional[str] = ..., drawn: _Optional[_Iterable[_Union[_budget_pb2.Draw, _Mapping]]] = ...) -> None: ...
+
+class AllocateFundsRequest(_message.Message):
+    __slots__ = ("tenant", "to", "amount", "unit", "transfer_id", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    to: WalletRef
+    amount: int
+    unit: _budget_pb2.Unit
+    transfer_id: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., to: _Optional[_Union[WalletRef, _Mapping]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., transfer_id: _Optional[str] = ..., reason: _Optional[str] = ..., **kwargs) -> None: ...
+
+class AllocateFundsResponse(_message.Message):
+    __slots__ = ("to", "transfer_id")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    to: _budget_pb2.WalletState
+    transfer_id: str
+    def __init__(self, to: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., transfer_id: _Optional[str] = ..., **kwargs) -> None: ...
+
+class ReclaimFundsRequest(_message.Message):
+    __slots__ = ("tenant", "to", "amount", "unit", "transfer_id", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    to: WalletRef
+    amount: int
+    unit: _budget_pb2.Unit
+    transfer_id: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., to: _Optional[_Union[WalletRef, _Mapping]] = ..., amount: _Optional[int] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., transfer_id: _Optional[str] = ..., reason: _Optional[str] = ..., **kwargs) -> None: ...
+
+class ReclaimFundsResponse(_message.Message):
+    __slots__ = ("to", "transfer_id", "reclaimed")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    RECLAIMED_FIELD_NUMBER: _ClassVar[int]
+    to: _budget_pb2.WalletState
+    transfer_id: str
+    reclaimed: int
+    def __init__(self, to: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., transfer_id: _Optional[str] = ..., reclaimed: _Optional[int] = ..., **kwargs) -> None: ...
 
 class ListWalletsRequest(_message.Message):
     __slots__ = ("tenant",)

@@ -50,6 +50,21 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.CreditWalletRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.CreditWalletResponse.FromString,
                 _registered_method=True)
+        self.DebitWallet = channel.unary_unary(
+                '/tallystick.v1.AdminService/DebitWallet',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.DebitWalletRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.DebitWalletResponse.FromString,
+                _registered_method=True)
+        self.AllocateFunds = channel.unary_unary(
+                '/tallystick.v1.AdminService/AllocateFunds',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.AllocateFundsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.AllocateFundsResponse.FromString,
+                _registered_method=True)
+        self.ReclaimFunds = channel.unary_unary(
+                '/tallystick.v1.AdminService/ReclaimFunds',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ReclaimFundsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ReclaimFundsResponse.FromString,
+                _registered_method=True)
         self.ListWallets = channel.unary_unary(
                 '/tallystick.v1.AdminService/ListWallets',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListWalletsRequest.SerializeToString,
@@ -78,7 +93,29 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreditWallet(self, request, context):
-        """Adds paid funds to a wallet.
+        """Adds a lot of paid or earned funds to a wallet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DebitWallet(self, request, context):
+        """Takes available funds out of a wallet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AllocateFunds(self, request, context):
+        """Moves available funds from one wallet to another, such as from the
+        organisation's to a team's. Lots keep their kind and expiry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReclaimFunds(self, request, context):
+        """Takes back what was allocated from a wallet and is still available.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +145,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreditWallet,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.CreditWalletRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.CreditWalletResponse.SerializeToString,
+            ),
+            'DebitWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.DebitWallet,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.DebitWalletRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.DebitWalletResponse.SerializeToString,
+            ),
+            'AllocateFunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.AllocateFunds,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.AllocateFundsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.AllocateFundsResponse.SerializeToString,
+            ),
+            'ReclaimFunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReclaimFunds,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ReclaimFundsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ReclaimFundsResponse.SerializeToString,
             ),
             'ListWallets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWallets,
@@ -197,6 +249,87 @@ class AdminService:
             '/tallystick.v1.AdminService/CreditWallet',
             tallystick_dot_v1_dot_admin__pb2.CreditWalletRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.CreditWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DebitWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/DebitWallet',
+            tallystick_dot_v1_dot_admin__pb2.DebitWalletRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.DebitWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AllocateFunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/AllocateFunds',
+            tallystick_dot_v1_dot_admin__pb2.AllocateFundsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.AllocateFundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReclaimFunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ReclaimFunds',
+            tallystick_dot_v1_dot_admin__pb2.ReclaimFundsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ReclaimFundsResponse.FromString,
             options,
             channel_credentials,
             insecure,

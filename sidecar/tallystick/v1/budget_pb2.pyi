@@ -40,6 +40,13 @@ class Unit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNIT_REQUESTS: _ClassVar[Unit]
     UNIT_CONCURRENT: _ClassVar[Unit]
 
+class LotKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOT_KIND_UNSPECIFIED: _ClassVar[LotKind]
+    LOT_KIND_GRANT: _ClassVar[LotKind]
+    LOT_KIND_EARNED: _ClassVar[LotKind]
+    LOT_KIND_PAID: _ClassVar[LotKind]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -70,6 +77,10 @@ UNIT_NANO_USD: Unit
 UNIT_TOKENS: Unit
 UNIT_REQUESTS: Unit
 UNIT_CONCURRENT: Unit
+LOT_KIND_UNSPECIFIED: LotKind
+LOT_KIND_GRANT: LotKind
+LOT_KIND_EARNED: LotKind
+LOT_KIND_PAID: LotKind
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_COMPLETED: Outcome
 OUTCOME_COMPLETED_NO_USAGE: Outcome
@@ -173,7 +184,7 @@ class ReserveRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., tokens: _Optional[_Union[TokenEstimate, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., request: _Optional[_Union[ProviderRequest, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class BudgetState(_message.Message):
-    __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced")
+    __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced", "ceiling")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +196,7 @@ class BudgetState(_message.Message):
     WINDOW_END_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_PERCENT_FIELD_NUMBER: _ClassVar[int]
     ENFORCED_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
     name: str
     group: str
     unit: Unit
@@ -196,10 +208,33 @@ class BudgetState(_message.Message):
     window_end: _timestamp_pb2.Timestamp
     threshold_percent: int
     enforced: bool
-    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., remaining: _Optional[int] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., threshold_percent: _Optional[int] = ..., enforced: _Optional[bool] = ...) -> None: ...
+    ceiling: int
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., remaining: _Optional[int] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., threshold_percent: _Optional[int] = ..., enforced: _Optional[bool] = ..., ceiling: _Optional[int] = ...) -> None: ...
+
+class Lot(_message.Message):
+    __slots__ = ("id", "kind", "remaining", "expires_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: LotKind
+    remaining: int
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[LotKind, str]] = ..., remaining: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Draw(_message.Message):
+    __slots__ = ("lot", "kind", "amount")
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    lot: str
+    kind: LotKind
+    amount: int
+    def __init__(self, lot: _Optional[str] = ..., kind: _Optional[_Union[LotKind, str]] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class WalletState(_message.Message):
-    __slots__ = ("name", "group", "unit", "funds", "spent", "held", "available")
+    __slots__ = ("name", "group", "unit", "funds", "spent", "held", "available", "lots")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +242,7 @@ class WalletState(_message.Message):
     SPENT_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    LOTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     group: str
     unit: Unit
@@ -214,10 +250,11 @@ class WalletState(_message.Message):
     spent: int
     held: int
     available: int
-    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., funds: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., available: _Optional[int] = ...) -> None: ...
+    lots: _containers.RepeatedCompositeFieldContainer[Lot]
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., funds: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., available: _Optional[int] = ..., lots: _Optional[_Iterable[_Union[Lot, _Mapping]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("reason", "message", "budget", "wallet", "group", "shortfall", "unit", "retryable", "retry_after")
+    __slots__ = ("reason", "message", "budget", "wallet", "group", "shortfall", "unit", "retryable", "retry_after", "advice")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +264,7 @@ class Refusal(_message.Message):
     UNIT_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
     reason: Reason
     message: str
     budget: str
@@ -236,10 +274,36 @@ class Refusal(_message.Message):
     unit: Unit
     retryable: bool
     retry_after: _duration_pb2.Duration
-    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., message: _Optional[str] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[str] = ..., shortfall: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., retryable: _Optional[bool] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    advice: Advice
+    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., message: _Optional[str] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., group: _Optional[str] = ..., shortfall: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., retryable: _Optional[bool] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ...) -> None: ...
+
+class Advice(_message.Message):
+    __slots__ = ("model", "max_output", "at", "more")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    max_output: int
+    at: _timestamp_pb2.Timestamp
+    more: str
+    def __init__(self, model: _Optional[str] = ..., max_output: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., more: _Optional[str] = ...) -> None: ...
+
+class Downgrade(_message.Message):
+    __slots__ = ("reason", "budget", "wallet", "message")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: Reason
+    budget: str
+    wallet: str
+    message: str
+    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ..., **kwargs) -> None: ...
 
 class ReserveResponse(_message.Message):
-    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal")
+    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade")
     RESULT_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     TALLY_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +315,7 @@ class ReserveResponse(_message.Message):
     PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    DOWNGRADE_FIELD_NUMBER: _ClassVar[int]
     result: Result
     reservation_id: str
     tally: bytes
@@ -262,7 +327,8 @@ class ReserveResponse(_message.Message):
     price_version: str
     budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
     refusal: Refusal
-    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+    downgrade: Downgrade
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
@@ -299,16 +365,22 @@ class SettleRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class SettleResponse(_message.Message):
-    __slots__ = ("reservation_id", "charged", "estimated", "late")
+    __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "drawn")
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     CHARGED_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    DRAWN_FIELD_NUMBER: _ClassVar[int]
     reservation_id: str
     charged: Cost
     estimated: bool
     late: bool
-    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ...) -> None: ...
+    wallet: str
+    wallet_group: str
+    drawn: _containers.RepeatedCompositeFieldContainer[Draw]
+    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
     __slots__ = ("tenant", "reservation_id")
@@ -381,6 +453,39 @@ class BalanceResponse(_message.Message):
     budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
     policy_version: int
     def __init__(self, wallets: _Optional[_Iterable[_Union[WalletState, _Mapping]]] = ..., effective_wallet: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("result", "model", "cost", "refusal", "downgrade", "steps", "policy_version")
+    class Step(_message.Message):
+        __slots__ = ("model", "budget", "wallet", "takes", "fits", "binds")
+        MODEL_FIELD_NUMBER: _ClassVar[int]
+        BUDGET_FIELD_NUMBER: _ClassVar[int]
+        WALLET_FIELD_NUMBER: _ClassVar[int]
+        TAKES_FIELD_NUMBER: _ClassVar[int]
+        FITS_FIELD_NUMBER: _ClassVar[int]
+        BINDS_FIELD_NUMBER: _ClassVar[int]
+        model: str
+        budget: BudgetState
+        wallet: WalletState
+        takes: int
+        fits: bool
+        binds: bool
+        def __init__(self, model: _Optional[str] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., wallet: _Optional[_Union[WalletState, _Mapping]] = ..., takes: _Optional[int] = ..., fits: _Optional[bool] = ..., binds: _Optional[bool] = ...) -> None: ...
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    DOWNGRADE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    result: Result
+    model: str
+    cost: Cost
+    refusal: Refusal
+    downgrade: Downgrade
+    steps: _containers.RepeatedCompositeFieldContainer[ExplainResponse.Step]
+    policy_version: int
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., model: _Optional[str] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[ExplainResponse.Step, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
 
 class ItemError(_message.Message):
     __slots__ = ("code", "message")

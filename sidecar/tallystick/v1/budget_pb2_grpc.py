@@ -70,6 +70,11 @@ class BudgetServiceStub:
                 request_serializer=tallystick_dot_v1_dot_budget__pb2.BalanceRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_budget__pb2.BalanceResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/tallystick.v1.BudgetService/Explain',
+                request_serializer=tallystick_dot_v1_dot_budget__pb2.ReserveRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_budget__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.ReserveBatch = channel.unary_unary(
                 '/tallystick.v1.BudgetService/ReserveBatch',
                 request_serializer=tallystick_dot_v1_dot_budget__pb2.ReserveBatchRequest.SerializeToString,
@@ -133,6 +138,15 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """What a Reserve would answer now, and why: every wallet and budget in the
+        order in which they are considered, with the one that binds. Writes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReserveBatch(self, request, context):
         """Up to 1,000 independent Reserves in one round trip; each is atomic by
         itself and one may be refused while the next is allowed.
@@ -175,6 +189,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.Balance,
                     request_deserializer=tallystick_dot_v1_dot_budget__pb2.BalanceRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_budget__pb2.BalanceResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=tallystick_dot_v1_dot_budget__pb2.ReserveRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_budget__pb2.ExplainResponse.SerializeToString,
             ),
             'ReserveBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.ReserveBatch,
@@ -333,6 +352,33 @@ class BudgetService:
             '/tallystick.v1.BudgetService/Balance',
             tallystick_dot_v1_dot_budget__pb2.BalanceRequest.SerializeToString,
             tallystick_dot_v1_dot_budget__pb2.BalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.BudgetService/Explain',
+            tallystick_dot_v1_dot_budget__pb2.ReserveRequest.SerializeToString,
+            tallystick_dot_v1_dot_budget__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,
