@@ -454,6 +454,12 @@ class BalanceResponse(_message.Message):
     policy_version: int
     def __init__(self, wallets: _Optional[_Iterable[_Union[WalletState, _Mapping]]] = ..., effective_wallet: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
 
+class ExplainRequest(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: ReserveRequest
+    def __init__(self, call: _Optional[_Union[ReserveRequest, _Mapping]] = ...) -> None: ...
+
 class ExplainResponse(_message.Message):
     __slots__ = ("result", "model", "cost", "refusal", "downgrade", "steps", "policy_version")
     class Step(_message.Message):

@@ -72,7 +72,7 @@ class BudgetServiceStub:
                 _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/tallystick.v1.BudgetService/Explain',
-                request_serializer=tallystick_dot_v1_dot_budget__pb2.ReserveRequest.SerializeToString,
+                request_serializer=tallystick_dot_v1_dot_budget__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_budget__pb2.ExplainResponse.FromString,
                 _registered_method=True)
         self.ReserveBatch = channel.unary_unary(
@@ -192,7 +192,7 @@ def add_BudgetServiceServicer_to_server(servicer, server):
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
-                    request_deserializer=tallystick_dot_v1_dot_budget__pb2.ReserveRequest.FromString,
+                    request_deserializer=tallystick_dot_v1_dot_budget__pb2.ExplainRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_budget__pb2.ExplainResponse.SerializeToString,
             ),
             'ReserveBatch': grpc.unary_unary_rpc_method_handler(
@@ -377,7 +377,7 @@ class BudgetService:
             request,
             target,
             '/tallystick.v1.BudgetService/Explain',
-            tallystick_dot_v1_dot_budget__pb2.ReserveRequest.SerializeToString,
+            tallystick_dot_v1_dot_budget__pb2.ExplainRequest.SerializeToString,
             tallystick_dot_v1_dot_budget__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
