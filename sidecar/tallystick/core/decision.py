@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tallystick.core.hold import Hold
+from tallystick.core.lots import Account, Lot
 from tallystick.core.money import usd_text
 from tallystick.core.plan import (
     SLOTS,
@@ -55,6 +57,20 @@ class WalletState:
     funds: int
     balance: int
     held: int
+    lots: tuple[Lot, ...] = ()
+
+    @classmethod
+    def of(cls, line: WalletLine, account: Account) -> "WalletState":
+        """A wallet of a plan, as it stands."""
+        return cls(
+            line.name,
+            line.group,
+            line.unit,
+            account.funds,
+            account.balance,
+            account.held,
+            tuple(account.lots),
+        )
 
     @property
     def spent(self) -> int:
@@ -82,6 +98,29 @@ class Refusal:
     """None where time alone does not mend it."""
 
 
+class Advice(NamedTuple):
+    """What would be allowed now in place of what was refused, if nobody else comes between."""
+
+    model: str = ""
+    """A cheaper model that fits as it is."""
+    max_output: int = 0
+    """The most output tokens that fit with the model that was asked for; 0: none do."""
+    at_ms: int = 0
+    """When the whole call would fit by time alone; 0: time does not mend it."""
+    more: str = ""
+    """Whom to ask for more."""
+
+
+class Downgrade(NamedTuple):
+    """Why another model is to be used than the one asked for."""
+
+    asked_model: str
+    reason: Reason
+    budget: str
+    wallet: str
+    message: str
+
+
 @dataclass(slots=True)
 class Decision:
     """ALLOW, or DENY with a refusal."""
@@ -98,6 +137,9 @@ class Decision:
     tally: bytes = b""
     expires_ms: int = 0
     refusal: Refusal | None = None
+    advice: Advice | None = None
+    """With a refusal."""
+    downgrade: Downgrade | None = None
     now_ms: int = 0
     plan: Plan | None = field(default=None, repr=False)
     """The plan it followed; None for an answer that was given before."""
@@ -121,17 +163,29 @@ class Decision:
 NOTHING = Taken(0, 0, 0, 0)
 
 
+def explain_downgrade(asked_model: str, reason: Reason, budget: str, group: str, soft: bool) -> Downgrade:
+    """Says why the model that was asked for is not used. `soft`: it was weighed against lower limits."""
+    if not budget:
+        text = FIXED_MESSAGES.get(reason, "the call is larger than a whole limit")
+        if reason is Reason.INSUFFICIENT_FUNDS:
+            text = "no wallet can pay for it"
+    elif soft:
+        text = f"budget {_named(budget, group)} has passed the share of its limit that the ladder sets"
+    else:
+        text = f"budget {_named(budget, group)} has no room for it"
+    return Downgrade(asked_model, reason, budget, "", f"{asked_model} is not used: {text}")
+
+
 def lines_of(hold: Hold) -> list[BudgetLine]:
     """The budgets of a hold as they were, whatever the policy says by now."""
     lines = []
-    for held, alerts in zip(hold.budgets, hold.alerts, strict=True):
+    for held in hold.budgets:
         name, group, unit = parse_counter(held.counter)
         start_ms, end_ms = counter_window(held.counter)
-        rank = Reason(held.rank)
         lines.append(
             BudgetLine(
-                name, group, unit, SLOTS[unit], held.limit, rank, start_ms, end_ms, held.end, held.counter,
-                alert_steps(held.limit, alerts),
+                name, group, unit, SLOTS[unit], held.limit, held.ceiling, held.rank, start_ms, end_ms, held.end,
+                held.counter, held.alerts, alert_steps(held.limit, held.alerts),
             )
         )  # fmt: skip
     return lines
@@ -149,8 +203,8 @@ def explain_refusal(
 ) -> Refusal:
     """Says what binds. `values`: balance and held of each wallet, spent and held of each line."""
     if reason is Reason.CAN_NEVER_FIT:
-        line = next(x for x in lines if x.rank and taken[x.slot] > x.limit)
-        short = taken[line.slot] - line.limit
+        line = next(x for x in lines if x.rank and taken[x.slot] > x.ceiling)
+        short = taken[line.slot] - line.ceiling
         text = (
             f"{amount_text(taken[line.slot], line.unit)} is more than the whole limit of {_budget_text(line)}"
         )
@@ -158,7 +212,7 @@ def explain_refusal(
     if binds:
         line = lines[binds - 1]
         at = 2 * (len(wallets) + binds - 1)
-        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.slot] - line.limit, now_ms)
+        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.slot] - line.ceiling, now_ms)
     if reason is Reason.INSUFFICIENT_FUNDS and wallets:
         wallet = wallets[-1]
         at = 2 * (len(wallets) - 1)
@@ -213,7 +267,7 @@ FIXED_MESSAGES = {
 
 
 def _budget_text(line: BudgetLine) -> str:
-    return f"budget {_named(line.name, line.group)} of {amount_text(line.limit, line.unit)}"
+    return f"budget {_named(line.name, line.group)} of {amount_text(line.ceiling, line.unit)}"
 
 
 def _used_up(line: BudgetLine, shortfall: int) -> str:

@@ -6,6 +6,7 @@ TallystickError
 ├── IdMismatch             the id was used with other content
 ├── ReservationEnded       the reservation has ended in another way
 ├── ReservationNotFound    no such reservation, and no tally to prove it
+├── FundsMissing           a wallet has not so much to take out
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
 ├── Overloaded             the queue is longer than the deadline
@@ -51,6 +52,10 @@ class ReservationEnded(TallystickError):
 
 class ReservationNotFound(TallystickError):
     """There is no such reservation, and no tally came with the request."""
+
+
+class FundsMissing(TallystickError):
+    """A wallet has not so much to take out."""
 
 
 class PolicyNotFound(TallystickError):

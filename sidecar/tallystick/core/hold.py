@@ -1,23 +1,28 @@
 """A hold's record, and the tally sealed from it.
 
 The record is the text that the store keeps (`store/lua/_hold.lua` says what
-stands where). The tally is the same text as it was when the hold was made,
-with its tenant and id, under an HMAC-SHA256 of the key that all sidecars
-share: whoever brings it back proves that this hold was allowed, and on what
-counters, even to a store that lost it.
+stands where): three lines of JSON, in which amounts are texts. The tally is the
+same text as it was when the hold was made, with its tenant and id, under an
+HMAC-SHA256 of the key that all sidecars share: whoever brings it back proves
+that this hold was allowed, and on what counters, even to a store that lost it.
 """
 
 import hmac
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from tallystick.core.errors import InvalidArgument
+from tallystick.core.lots import Lot, lots_cells, lots_of
+from tallystick.core.packing import compact, quoted
 from tallystick.core.plan import Plan
 from tallystick.core.policy import DEFAULT_ALERTS, OnExpiry, Unit
 from tallystick.core.price import Price, unpack_price
+from tallystick.core.reasons import Reason
 
 SEAL_BYTES = 16
-TALLY_VERSION = b"\x01"
+TALLY_VERSION = b"\x02"
 MAX_TALLY_BYTES = 65_536
 LATE = " late"
 """Follows the content of a Settle that came after the hold had ended, for the same answer again."""
@@ -43,9 +48,11 @@ class HeldBudget:
 
     counter: str
     unit: Unit
-    limit: int
-    rank: int
+    ceiling: int
+    rank: Reason
     end: str
+    limit: int
+    alerts: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -61,31 +68,41 @@ class Hold:
     charged_requests: int = 0
     ended_as: str = ""
     """The content of the Settle that ended it."""
-    answer: str = ""
-    body: str = ""
+    drawn: list[Lot] = field(default_factory=list)
+    """What was drawn from which lots, for what is charged."""
+    answer: str = "[]"
+    body: str = "[]"
 
     def text(self) -> str:
         """The record as the store keeps it."""
-        head = (
-            f"{self.state}\t{self.expires_ms}\t{self.nano_usd}\t{self.tokens}\t{self.charged_nano_usd}"
-            f"\t{self.charged_tokens}\t{self.charged_requests}\t{self.ended_as}"
-        )
-        return f"{head}\n{self.answer}\n{self.body}"
+        head = [
+            *(self.state, self.expires_ms, str(self.nano_usd), str(self.tokens)),
+            *(str(self.charged_nano_usd), str(self.charged_tokens), str(self.charged_requests)),
+            *(self.ended_as, lots_cells(self.drawn) or ""),
+        ]
+        return f"{compact(head)}\n{self.answer}\n{self.body}"
 
     @property
-    def answered(self) -> list[str]:
+    def answered(self) -> list[Any]:
         """What stands in the line of the answer."""
-        return self.answer.split("\t")
+        found: list[Any] = json.loads(self.answer)
+        return found
 
     @property
     def content(self) -> str:
         """The content of the Reserve."""
-        return self.answered[0]
+        return str(self.answered[0])
+
+    @property
+    def reserved_ms(self) -> int:
+        """When it was reserved."""
+        return int(self.answered[1])
 
     @property
     def ttl_ms(self) -> int:
         """How long the Reserve held it."""
-        return int(self.answered[6]) - int(self.answered[1])
+        answered = self.answered
+        return int(answered[6]) - int(answered[1])
 
     @property
     def wallet(self) -> tuple[str, Unit] | None:
@@ -94,43 +111,54 @@ class Hold:
         return (answered[2], Unit(answered[3])) if len(answered) > 3 and answered[2] else None
 
     @property
+    def parts(self) -> list[Any]:
+        """What stands in the body."""
+        found: list[Any] = json.loads(self.body)
+        return found
+
+    @property
     def on_expiry(self) -> OnExpiry:
         """What happens when nobody settles."""
-        return OnExpiry(self.body.split("\n", 1)[0])
+        return OnExpiry(self.parts[0])
 
     @property
     def budgets(self) -> list[HeldBudget]:
         """The budgets that it counts in."""
-        cells = self.body.split("\n", 2)[1].split("\t")
-        return [
-            HeldBudget(cells[i], Unit(cells[i + 1]), int(cells[i + 2]), int(cells[i + 3]), cells[i + 4])
-            for i in range(0, len(cells) - 4, 5)
-        ]
+        return [_budget(*cells) for cells in self.parts[1]] if self.body != "[]" else []
 
     @property
     def model(self) -> str:
         """The model to use."""
-        return self.body.split("\n")[2]
+        return str(self.parts[2])
 
     @property
     def price(self) -> Price | None:
         """The price that the hold was made at."""
-        packed = self.body.split("\n")[3]
+        packed = self.parts[3]
         return unpack_price(packed) if packed else None
 
     @property
-    def alerts(self) -> list[tuple[int, ...]]:
-        """The thresholds of each budget, in percent."""
-        lines = self.body.split("\n")
-        if len(lines) < 6:
-            return [DEFAULT_ALERTS] * len(self.budgets)
-        return [tuple(map(int, cell.split(","))) if cell else () for cell in lines[5].split("\t")]
+    def subject(self) -> str:
+        """Who spends, as text."""
+        return str(self.parts[4])
+
+    @property
+    def asked_model(self) -> str:
+        """The model that was asked for."""
+        return str(self.parts[5])
+
+
+def _budget(
+    counter: str, unit: str, ceiling: str, rank: int, end: str, limit: str = "", alerts: Any = None
+) -> HeldBudget:
+    percents = DEFAULT_ALERTS if alerts is None else tuple(alerts)
+    return HeldBudget(counter, Unit(unit), int(ceiling), Reason(rank), end, int(limit or ceiling), percents)
 
 
 def read_hold(text: str) -> Hold:
     """The inverse of `Hold.text`."""
     head, answer, body = text.split("\n", 2)
-    state, expires, nano, tokens, charged_nano, charged_tokens, requests, ended_as = head.split("\t")
+    state, expires, nano, tokens, charged_nano, charged_tokens, requests, ended_as, drawn = json.loads(head)
     return Hold(
         State(state),
         int(expires),
@@ -140,29 +168,30 @@ def read_hold(text: str) -> Hold:
         int(charged_tokens),
         int(requests),
         ended_as,
+        lots_of(drawn or ()),
         answer,
         body,
     )
 
 
 def price_in(record: str) -> Price | None:
-    """The price in a record's text, found without reading the rest."""
-    packed = record.split("\n", 6)[5]
+    """The price in a record's text."""
+    packed = json.loads(record.split("\n", 2)[2])[3]
     return unpack_price(packed) if packed else None
 
 
 def hold_body(plan: Plan, subject_text: str) -> str:
     """The body of a record: what never changes."""
-    return plan.body_head + subject_text + plan.body_tail
+    return plan.body_head + quoted(subject_text) + plan.body_tail
 
 
 def tally_record(
     *, content: str, reserved_ms: int, wallet: str, nano_usd: int, tokens: int, expires_ms: int, body: str
 ) -> str:
-    """The record of a hold as it was made, for its tally. `wallet`: counter, a tab, unit."""
+    """The record of a hold as it was made, for its tally. `wallet`: counter and unit as in JSON."""
     return (
-        f"O\t{expires_ms}\t{nano_usd}\t{tokens}\t0\t0\t0\t\n"
-        f"{content}\t{reserved_ms}\t{wallet}\t{nano_usd}\t{tokens}\t{expires_ms}\n{body}"
+        f'["O",{expires_ms},"{nano_usd}","{tokens}","0","0","0","",""]\n'
+        f'["{content}",{reserved_ms},{wallet},"{nano_usd}","{tokens}",{expires_ms}]\n{body}'
     )
 
 

@@ -1,9 +1,12 @@
 """The ledger: one entry for every change of money, and the replay to balances."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from tallystick.core.hold import Hold, State, read_hold
+from tallystick.core.packing import compact
+from tallystick.core.plan import bucket_of
 from tallystick.core.policy import Unit
 
 
@@ -16,7 +19,11 @@ class Entry(NamedTuple):
     """`kind`, `at` (Unix ms), `tenant`, `id`, and what the kind tells."""
 
 
-KINDS = ("reserve", "settle", "release", "refuse", "expire", "extend", "credit", "policy")
+KINDS = (
+    *("reserve", "settle", "release", "refuse", "expire", "extend"),
+    *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
+    *("alert", "policy"),
+)
 
 Counters = dict[str, int]
 
@@ -24,12 +31,13 @@ Counters = dict[str, int]
 def replay(entries: Iterable[Entry]) -> Counters:
     """The counters that follow from the entries alone; those at zero are left out.
 
-    Counters of ended windows, which a store drops in time, are in it.
+    Counters of ended windows, which a store drops in time, are in it; so is every
+    sub-bucket of a rolling window, but not their sum.
 
     Raises:
         ValueError: an entry is of unknown kind, or the sequence has a gap.
     """
-    counters: Counters = {}
+    counters: Counters = defaultdict(int)
     holds: dict[str, Hold] = {}
     last: tuple[int, int] | None = None
     for entry in entries:
@@ -44,67 +52,78 @@ def replay(entries: Iterable[Entry]) -> Counters:
 def _apply(fields: dict[str, str], counters: Counters, holds: dict[str, Hold]) -> None:
     kind, key = fields["kind"], f"{fields['tenant']}:{fields['id']}"
     if kind == "reserve":
-        answer = f"\t{fields['at']}\t{fields['wallet']}\t{fields['wallet_unit']}"
+        answer = compact(["", int(fields["at"]), fields["wallet"], fields["wallet_unit"]])
         hold = Hold(
             State.OPEN, 0, int(fields["nano"]), int(fields["tokens"]), answer=answer, body=fields["body"]
         )
         holds[key] = hold
-        post(counters, hold, hold.nano_usd, hold.tokens, 1)
+        _hold(counters, hold, hold.nano_usd, hold.tokens, 1)
     elif kind == "extend":
         hold, nano_usd, tokens = holds[key], int(fields["nano"]), int(fields["tokens"])
-        post(counters, hold, nano_usd, tokens, 0)
+        _hold(counters, hold, nano_usd, tokens, 0)
         hold.nano_usd += nano_usd
         hold.tokens += tokens
-    elif kind in ("settle", "expire"):
+    elif kind in ("settle", "expire", "release"):
         if fields.get("tally"):
             holds[key] = read_hold(fields["tally"])
             holds[key].state = State.LOST
-        charge(counters, holds[key], int(fields["nano"]), int(fields["tokens"]), int(fields["requests"]))
-    elif kind == "release":
-        charge(counters, holds[key], 0, 0, 0)
-    elif kind == "credit":
-        for suffix in (":f", ":b"):
-            name = fields["wallet"] + suffix
-            counters[name] = counters.get(name, 0) + int(fields["amount"])
+        charged = tuple(int(fields.get(name, 0)) for name in ("nano", "tokens", "requests"))
+        _charge(counters, holds[key], charged, int(fields["at"]), int(fields["lapsed"]))
+    elif kind in FUNDS:
+        _move(fields, counters)
     elif kind not in KINDS:
         raise ValueError(f"unknown kind of ledger entry: {kind}")
 
 
-def post(counters: Counters, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
-    """Adds to what is held in a hold's counters; `requests` are calls in flight, too."""
-    held = {
+FUNDS = ("credit", "grant", "lapse", "debit", "allocate", "reclaim")
+
+
+def _move(fields: dict[str, str], counters: Counters) -> None:
+    amount = int(fields["amount"])
+    comes = fields["kind"] in ("credit", "grant")
+    changes = {fields["wallet"]: amount - int(fields.get("lapsed", 0)) if comes else -amount}
+    if fields.get("to"):
+        changes[fields["to"]] = amount
+    for wallet, change in changes.items():
+        counters[f"{wallet}:f"] += change
+        counters[f"{wallet}:b"] += change
+
+
+def _hold(counters: Counters, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
+    held = by_unit(nano_usd, tokens, requests)
+    lines = [(line.counter, line.unit) for line in hold.budgets]
+    if hold.wallet:
+        lines.append(hold.wallet)
+    for counter, unit in lines:
+        counters[f"{counter}:h"] += held[unit]
+
+
+def _charge(counters: Counters, hold: Hold, charged: tuple[int, ...], at_ms: int, lapsed: int) -> None:
+    if hold.state is State.OPEN:
+        _hold(counters, hold, -hold.nano_usd, -hold.tokens, -1)
+        hold.state = State.SETTLED
+    before = (hold.charged_nano_usd, hold.charged_tokens, hold.charged_requests)
+    spent = by_unit(*(new - old for new, old in zip(charged, before, strict=True)))
+    for line in hold.budgets:
+        if line.unit is Unit.CONCURRENT:
+            continue
+        bucket = bucket_of(line.end, hold.reserved_ms)
+        if bucket is None:
+            counters[f"{line.counter}:s"] += spent[line.unit]
+        elif at_ms < bucket.leaves_ms:
+            counters[f"{line.counter}:s@{bucket.number}"] += spent[line.unit]
+    if hold.wallet:
+        counter, unit = hold.wallet
+        counters[f"{counter}:b"] -= spent[unit] + lapsed
+        counters[f"{counter}:f"] -= lapsed
+    hold.charged_nano_usd, hold.charged_tokens, hold.charged_requests = charged
+
+
+def by_unit(nano_usd: int, tokens: int, requests: int) -> dict[Unit, int]:
+    """Amounts by unit; `requests` are calls in flight, too."""
+    return {
         Unit.NANO_USD: nano_usd,
         Unit.TOKENS: tokens,
         Unit.REQUESTS: requests,
         Unit.CONCURRENT: requests,
     }
-    lines = [(line.counter, line.unit) for line in hold.budgets]
-    if hold.wallet:
-        lines.append(hold.wallet)
-    for counter, unit in lines:
-        name = f"{counter}:h"
-        counters[name] = counters.get(name, 0) + held[unit]
-        if unit is Unit.CONCURRENT and not counters[name]:
-            del counters[name]
-
-
-def charge(counters: Counters, hold: Hold, nano_usd: int, tokens: int, requests: int) -> None:
-    """Ends what is held and brings what is charged to these amounts."""
-    if hold.state is State.OPEN:
-        post(counters, hold, -hold.nano_usd, -hold.tokens, -1)
-        hold.state = State.SETTLED
-    else:
-        post(counters, hold, 0, 0, 0)
-    spent = {
-        Unit.NANO_USD: nano_usd - hold.charged_nano_usd,
-        Unit.TOKENS: tokens - hold.charged_tokens,
-        Unit.REQUESTS: requests - hold.charged_requests,
-    }
-    for line in hold.budgets:
-        if line.unit is not Unit.CONCURRENT:
-            name = f"{line.counter}:s"
-            counters[name] = counters.get(name, 0) + spent[line.unit]
-    if hold.wallet:
-        counter, unit = hold.wallet
-        counters[f"{counter}:b"] = counters.get(f"{counter}:b", 0) - spent[unit]
-    hold.charged_nano_usd, hold.charged_tokens, hold.charged_requests = nano_usd, tokens, requests

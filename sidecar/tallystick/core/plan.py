@@ -4,8 +4,10 @@ A plan follows from the policy, the subject, the model and the time alone, so it
 is remembered and serves every such call until one of its windows ends or the
 policy changes. Counters are named here and nowhere else:
 
-    TENANT:b:BUDGET:GROUP:UNIT[START+LENGTH]   :s spent  :h held
+    TENANT:b:BUDGET:GROUP:UNIT[START+LENGTH]   :s spent  :h held  :a alerts fired
+    TENANT:b:BUDGET:GROUP:UNIT~LENGTH          of a rolling window, with :s@N spent in sub-bucket N
     TENANT:w:WALLET:GROUP:UNIT                 :f funds  :b funds − spent  :h held
+                                               :l lots   :g the period last granted
 
 GROUP is `dimension=value` joined by commas, values percent-encoded; UNIT its
 code; START and LENGTH of the window are in seconds. A budget whose unit or
@@ -17,7 +19,18 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from tallystick.core.policy import DEFAULT_ALERTS, Budget, OnExpiry, Policy, Unit, Unmatched, WalletTemplate
+from tallystick.core.lots import GrantLine
+from tallystick.core.packing import compact, quoted
+from tallystick.core.policy import (
+    DEFAULT_ALERTS,
+    Budget,
+    Grant,
+    OnExpiry,
+    Policy,
+    Unit,
+    Unmatched,
+    WalletTemplate,
+)
 from tallystick.core.price import Price
 from tallystick.core.reasons import Reason, reason_of
 from tallystick.core.subject import CALL_DIMENSIONS, Subject
@@ -27,6 +40,8 @@ FOREVER_MS = 2**62
 NO_LIMIT = 2**64
 WINDOW_NEVER_ENDS = "0"
 WINDOW_ENDS_WITH_SESSION = "session"
+NORMAL = "normal"
+"""The priority of a call that gives none."""
 
 
 class Taken(NamedTuple):
@@ -50,6 +65,7 @@ class WalletLine:
     """As `user=alice`."""
     unit: Unit
     counter: str
+    grant: GrantLine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,8 @@ class BudgetLine:
     slot: int
     """The place of its unit among what a call takes (`Taken`)."""
     limit: int
+    ceiling: int
+    """What this call may bring it to: the limit and its overage, or its priority's share."""
     rank: Reason
     """What it refuses with; `NONE` never refuses."""
     start_ms: int
@@ -69,8 +87,9 @@ class BudgetLine:
     end_ms: int
     """0 for a window without bounds."""
     end: str
-    """`end_ms` as text, `0` or `session`: when its counters may be dropped."""
+    """`end_ms` as text, `0`, `session`, or `~LENGTH+BUCKET` of a rolling window, in ms."""
     counter: str
+    alerts: tuple[int, ...] = ()
     steps: tuple[tuple[int, int], ...] = ()
     """(amount, percent) of each alert threshold, ascending."""
 
@@ -91,6 +110,12 @@ class Plan:
     """A refusal that no counter can change, or `NONE`."""
     on_expiry: OnExpiry
     hold_ttl_ms: int
+    asked_model: str = ""
+    """The model that was asked for."""
+    rungs: tuple["Plan", ...] = ()
+    """The plans of the models to use instead, the best first."""
+    soft: tuple[int, ...] | None = None
+    """What the model that was asked for may bring each budget to before the rungs are tried."""
     remembered: dict[object, object] = field(default_factory=dict)
     """What adapters and stores derive from it once."""
 
@@ -100,7 +125,7 @@ class Plan:
         most = [NO_LIMIT] * 4
         for line in self.budgets:
             if line.rank is not Reason.NONE:
-                most[line.slot] = min(line.limit, most[line.slot])
+                most[line.slot] = min(line.ceiling, most[line.slot])
         return Taken(*most)
 
     def refuses(self, nano_usd: int, tokens: int) -> Reason:
@@ -114,20 +139,23 @@ class Plan:
 
     @cached_property
     def body_head(self) -> str:
-        """The lines of a hold's record that do not depend on the call."""
-        budgets = "\t".join(
-            f"{line.counter}\t{line.unit}\t{line.limit}\t{int(line.rank)}\t{line.end}"
-            for line in self.budgets
-        )
-        return f"{self.on_expiry}\n{budgets}\n{self.model}\n{self.price.pack() if self.price else ''}\n"
+        """The body of a hold's record up to the subject."""
+        budgets = compact([_cells(line) for line in self.budgets])
+        price = quoted(self.price.pack() if self.price else "")
+        return f'["{self.on_expiry}",{budgets},{quoted(self.model)},{price},'
 
     @cached_property
     def body_tail(self) -> str:
-        """The line after the subject: the alerts of each budget; absent where all are the usual ones."""
-        alerts = [tuple(percent for _, percent in line.steps) for line in self.budgets]
-        if all(each == DEFAULT_ALERTS for each in alerts):
-            return ""
-        return "\n" + "\t".join(",".join(map(str, each)) for each in alerts)
+        """The body of a hold's record after the subject."""
+        return f",{quoted(self.asked_model)}]"
+
+
+def _cells(line: BudgetLine) -> list[object]:
+    """A budget in a hold's record; the limit and the alerts only where they are not the usual ones."""
+    cells: list[object] = [line.counter, line.unit, str(line.ceiling), int(line.rank), line.end]
+    if line.alerts != DEFAULT_ALERTS:
+        return [*cells, str(line.limit), line.alerts]
+    return cells if line.limit == line.ceiling else [*cells, str(line.limit)]
 
 
 def alert_steps(limit: int, alerts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -157,6 +185,32 @@ def counter_window(counter: str) -> tuple[int, int]:
     return (int(start) * 1000, (int(start) + int(length)) * 1000) if length else (0, 0)
 
 
+class Bucket(NamedTuple):
+    """The sub-bucket of a rolling window that an instant is in."""
+
+    number: int
+    leaves_ms: int
+    """When it has left the window."""
+
+
+def rolling_ms(end: str) -> tuple[int, int] | None:
+    """Length and sub-bucket of a rolling window, from a line's `end`."""
+    if not end.startswith("~"):
+        return None
+    length, _, bucket = end[1:].partition("+")
+    return int(length), int(bucket)
+
+
+def bucket_of(end: str, at_ms: int) -> Bucket | None:
+    """The sub-bucket of this instant; None where the window does not roll."""
+    rolls = rolling_ms(end)
+    if rolls is None:
+        return None
+    length_ms, bucket_ms = rolls
+    number = at_ms // bucket_ms
+    return Bucket(number, (number + 1) * bucket_ms + length_ms)
+
+
 def make_plan(
     policy: Policy,
     subject: Subject,
@@ -166,6 +220,7 @@ def make_plan(
     *,
     said: tuple[Unit, ...] | None,
     now_ms: int,
+    asked_model: str = "",
 ) -> Plan:
     """Finds every wallet and budget that a call meets.
 
@@ -177,8 +232,10 @@ def make_plan(
     values = {name: subject.value(name) for name in policy.dimensions if name not in CALL_DIMENSIONS}
     values["model"], values["provider"] = model, provider
     free = price is not None and price.free
-    wallets = () if free else tuple(_wallet_lines(policy, values, said))
-    budgets = tuple(_budget_lines(policy.tenant, policy.budgets, values, now_ms))
+    wallets = () if free else tuple(_wallet_lines(policy, values, said, now_ms))
+    budgets = tuple(_budget_lines(policy, values, subject.priority or NORMAL, now_ms))
+    ends = [line.end_ms for line in budgets if line.end_ms]
+    ends += [line.grant.expires_ms for line in wallets if line.grant]
     refusal = Reason.NONE
     if model and not policy.models.allows(model):
         refusal = Reason.MODEL_NOT_ALLOWED
@@ -196,50 +253,75 @@ def make_plan(
         wallets=wallets,
         budgets=budgets,
         valid_from_ms=max((line.start_ms for line in budgets), default=0),
-        valid_until_ms=min((line.end_ms for line in budgets if line.end_ms), default=FOREVER_MS),
+        valid_until_ms=min(ends, default=FOREVER_MS),
         refusal=refusal,
         on_expiry=policy.on_expiry,
         hold_ttl_ms=policy.hold_ttl_ms,
+        asked_model=asked_model or model,
     )
 
 
-def _wallet_lines(policy: Policy, values: dict[str, str], said: tuple[Unit, ...] | None) -> list[WalletLine]:
+def grant_line(grant: Grant | None, now_ms: int) -> GrantLine | None:
+    """A wallet's grant in the period of this instant."""
+    if grant is None:
+        return None
+    bounds = grant.every.bounds(now_ms)
+    assert bounds is not None
+    span, period = grant.every.span.value, grant.every.period(now_ms)
+    return GrantLine(grant.amount, grant.rollover, span, period, bounds[1])
+
+
+def _wallet_lines(
+    policy: Policy, values: dict[str, str], said: tuple[Unit, ...] | None, now_ms: int
+) -> list[WalletLine]:
     lines = []
     for wallet in policy.wallets:
         if all(values[name] for name in wallet.per) and (said is None or wallet.unit in said):
             group = group_text(wallet.per, values)
             counter = wallet_counter(policy.tenant, wallet, group)
-            lines.append(WalletLine(wallet.name, unquote(group), wallet.unit, counter))
+            grant = grant_line(wallet.grant, now_ms)
+            lines.append(WalletLine(wallet.name, unquote(group), wallet.unit, counter, grant))
     return lines
 
 
-def _budget_lines(
-    tenant: str, budgets: tuple[Budget, ...], values: dict[str, str], now_ms: int
-) -> list[BudgetLine]:
+def ceiling_of(budget: Budget, priority: str) -> int:
+    """What a call of this priority may bring a budget to; one without a priority is `normal`."""
+    share = dict(budget.priorities).get(priority or NORMAL, 100)
+    return budget.limit + budget.overage if share == 100 else budget.limit * share // 100
+
+
+def _budget_lines(policy: Policy, values: dict[str, str], priority: str, now_ms: int) -> list[BudgetLine]:
     return [
-        _budget_line(tenant, budget, values, now_ms)
-        for budget in budgets
+        _budget_line(policy.tenant, budget, values, priority, now_ms)
+        for budget in policy.budgets
         if all(values[name] for name in budget.per) and budget.match.fits(values)
     ]
 
 
-def _budget_line(tenant: str, budget: Budget, values: dict[str, str], now_ms: int) -> BudgetLine:
+def _budget_line(
+    tenant: str, budget: Budget, values: dict[str, str], priority: str, now_ms: int
+) -> BudgetLine:
     group = group_text(budget.per, values)
     start_ms, end_ms = budget.window.bounds(now_ms) or (0, 0)
     window = f"{start_ms // 1000}+{(end_ms - start_ms) // 1000}" if end_ms else ""
     end = str(end_ms) if end_ms else WINDOW_NEVER_ENDS
     if budget.window.span is Span.SESSION:
         end = WINDOW_ENDS_WITH_SESSION
+    elif budget.window.span is Span.ROLLING:
+        window = f"~{budget.window.length_ms // 1000}"
+        end = f"~{budget.window.length_ms}+{budget.window.bucket_ms}"
     return BudgetLine(
         name=budget.name,
         group=unquote(group),
         unit=budget.unit,
         slot=SLOTS[budget.unit],
         limit=budget.limit,
+        ceiling=ceiling_of(budget, priority),
         rank=reason_of(budget),
         start_ms=start_ms,
         end_ms=end_ms,
         end=end,
         counter=f"{tenant}:b:{budget.name}:{group}:{budget.unit}{window}",
+        alerts=budget.alerts,
         steps=alert_steps(budget.limit, budget.alerts),
     )

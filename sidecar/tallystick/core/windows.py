@@ -112,6 +112,23 @@ class Window:
             return _clock_bounds(now_ms, MS_PER_HOUR, zone)
         return self._date_bounds(now_ms, zone)
 
+    def period(self, now_ms: int) -> int:
+        """Number the calendar period, a day or longer, that contains this instant; the next has one more."""
+        first = self._first_date(
+            _local(self._date_bounds(now_ms, find_zone(self.zone))[0], find_zone(self.zone)).date()
+        )
+        match self.span:
+            case Span.DAY:
+                return first.toordinal()
+            case Span.WEEK:
+                return first.toordinal() // 7
+            case Span.MONTH:
+                return first.year * 12 + first.month
+            case Span.QUARTER:
+                return first.year * 4 + (first.month - 1) // 3
+            case _:
+                return first.year
+
     def _date_bounds(self, now_ms: int, zone: tzinfo) -> tuple[int, int]:
         """Find the bounds of a day or of a longer calendar span."""
         first = self._first_date(_local(now_ms, zone).date())

@@ -4,11 +4,11 @@ import os
 
 from tallystick.core.decision import UNIT_NAMES, WalletState
 from tallystick.core.errors import InvalidArgument
-from tallystick.core.plan import WalletLine, group_text, parse_counter, wallet_counter
+from tallystick.core.plan import WalletLine, grant_line, group_text, parse_counter, wallet_counter
 from tallystick.engine.calls import CreditCall
 from tallystick.engine.planner import Planner
 from tallystick.policyfile import load_policy
-from tallystick.store.base import Store, StoredPolicy
+from tallystick.store.base import CreditAsk, Store, StoredPolicy
 
 
 class Administration:
@@ -32,17 +32,20 @@ class Administration:
         if set(call.group) != set(wallet.per) or not all(call.group.values()):
             wanted = ", ".join(wallet.per) or "nothing"
             raise InvalidArgument("group", f"expected a value for each of the wallet's per: {wanted}")
-        group = group_text(wallet.per, call.group)
-        counter = wallet_counter(call.tenant, wallet, group)
-        line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter)
+        counter = wallet_counter(call.tenant, wallet, group_text(wallet.per, call.group))
+        grant = grant_line(wallet.grant, self._planner.clock.now_ms())
+        line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter, grant)
         credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
-        funds = await self._store.credit(call.tenant, line, call.amount, credit_id, call.reason)
-        return WalletState(line.name, line.group, line.unit, *funds), credit_id
+        ask = CreditAsk(line, call.amount, credit_id, call.reason)
+        return WalletState.of(line, await self._store.credit(call.tenant, ask)), credit_id
 
     async def wallets(self, tenant: str) -> list[WalletState]:
         """Every wallet of the tenant that has counters."""
         found = await self._store.wallets(tenant)
-        return [WalletState(*parse_counter(counter), *funds) for counter, funds in found.items()]
+        return [
+            WalletState.of(WalletLine(*parse_counter(counter), counter), account)
+            for counter, account in found.items()
+        ]
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""

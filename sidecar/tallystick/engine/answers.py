@@ -3,10 +3,19 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from tallystick.core.decision import BudgetState, Decision, WalletState, explain_refusal, lines_of
+from tallystick.core.decision import (
+    BudgetState,
+    Decision,
+    Downgrade,
+    WalletState,
+    explain_downgrade,
+    explain_refusal,
+    lines_of,
+)
 from tallystick.core.hold import Hold, seal, tally_record
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine, parse_counter
 from tallystick.core.reasons import Reason
+from tallystick.engine.explaining import funds_of
 from tallystick.store.base import Counters, ExtendAsk, Held, Refused, ReserveAsk
 
 
@@ -30,73 +39,85 @@ class Extension(NamedTuple):
 
 def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
     """An ALLOW, with its tally sealed."""
+    chosen = ask.tries[held.tried - 1]
     wallet = plan.wallets[held.payer - 1] if held.payer else None
     record = tally_record(
         content=ask.content,
         reserved_ms=held.stamp.now_ms,
-        wallet=f"{wallet.counter}\t{wallet.unit}" if wallet else "\t",
-        nano_usd=ask.nano_usd,
-        tokens=ask.tokens,
+        wallet=f'"{wallet.counter}","{wallet.unit}"' if wallet else '"",""',
+        nano_usd=chosen.nano_usd,
+        tokens=chosen.tokens,
         expires_ms=held.expires_ms,
-        body=ask.body,
+        body=chosen.body,
     )
+    used = chosen.plan
     return Decision(
         reservation_id=ask.reservation_id,
-        model=plan.model,
-        price_version=plan.price.version if plan.price else "",
-        nano_usd=ask.nano_usd,
-        tokens=ask.tokens,
-        lines=plan.budgets,
+        model=used.model,
+        price_version=used.price.version if used.price else "",
+        nano_usd=chosen.nano_usd,
+        tokens=chosen.tokens,
+        lines=used.budgets,
         values=held.values[2 * len(plan.wallets) :],
         wallet=wallet,
         tally=seal(key, plan.tenant, ask.reservation_id, record),
         expires_ms=held.expires_ms,
+        downgrade=None if used is plan else _downgrade(plan, held),
         now_ms=held.stamp.now_ms,
-        plan=plan,
+        plan=used,
     )
+
+
+def _downgrade(plan: Plan, held: Held) -> Downgrade:
+    line = plan.budgets[held.binds - 1] if held.binds else None
+    budget, group = (line.name, line.group) if line else ("", "")
+    return explain_downgrade(plan.model, held.reason, budget, group, plan.soft is not None)
 
 
 def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
     """The answer that was given before."""
-    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, *seen = hold.answered
-    wallet = None
+    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, reason, bound, *seen = hold.answered
+    wallet, downgrade = None, None
     if counter:
         name, group, wallet_unit = parse_counter(counter)
         wallet = WalletLine(name, group, wallet_unit, counter)
+    if hold.asked_model != hold.model:
+        budget, group = parse_counter(bound)[:2] if bound else ("", "")
+        downgrade = explain_downgrade(hold.asked_model, Reason(reason), budget, group, plan.soft is not None)
     record = tally_record(
         content=content,
-        reserved_ms=int(reserved_ms),
-        wallet=f"{counter}\t{unit}",
+        reserved_ms=reserved_ms,
+        wallet=f'"{counter}","{unit}"',
         nano_usd=int(nano_usd),
         tokens=int(tokens),
-        expires_ms=int(expires_ms),
+        expires_ms=expires_ms,
         body=hold.body,
     )
-    lines = lines_of(hold)
     return Decision(
         reservation_id=reservation_id,
         model=hold.model,
         price_version=hold.price.version if hold.price else "",
         nano_usd=int(nano_usd),
         tokens=int(tokens),
-        lines=lines,
-        values=[int(value) for value in seen] or [0] * (2 * len(lines)),
+        lines=lines_of(hold),
+        values=[int(value) for value in seen],
         wallet=wallet,
         tally=seal(key, plan.tenant, reservation_id, record),
-        expires_ms=int(expires_ms),
-        now_ms=int(reserved_ms),
+        expires_ms=expires_ms,
+        downgrade=downgrade,
+        now_ms=reserved_ms,
     )
 
 
 def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
     """A DENY, with what binds."""
-    taken = Taken(ask.nano_usd, ask.tokens)
+    told = ask.tries[refused.tried - 1]
     return Decision(
         reservation_id=ask.reservation_id,
         model=plan.model,
         price_version=plan.price.version if plan.price else "",
-        nano_usd=ask.nano_usd,
-        tokens=ask.tokens,
+        nano_usd=told.nano_usd,
+        tokens=told.tokens,
         lines=plan.budgets,
         values=refused.values[2 * len(plan.wallets) :],
         refusal=explain_refusal(
@@ -105,7 +126,7 @@ def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
             wallets=plan.wallets,
             lines=plan.budgets,
             values=refused.values,
-            taken=taken,
+            taken=Taken(told.nano_usd, told.tokens),
             now_ms=refused.stamp.now_ms,
         ),
         now_ms=refused.stamp.now_ms,
@@ -114,13 +135,10 @@ def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
 
 
 def weigh_up(plan: Plan, counters: Counters) -> Balance:
-    """The cascade and the budgets, as they stand."""
+    """The cascade and the budgets, as they stand; with what the wallets' period grants."""
     values = iter(counters.values)
-    wallets = [
-        WalletState(w.name, w.group, w.unit, next(values), next(values), next(values)) for w in plan.wallets
-    ]
     budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
-    return Balance(wallets, budgets, plan.policy_version, counters.stamp.now_ms)
+    return Balance(funds_of(plan, counters), budgets, plan.policy_version, counters.stamp.now_ms)
 
 
 def _never_fits(hold: Hold, ask: ExtendAsk) -> bool:
@@ -137,7 +155,9 @@ def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     """The refusal of an extension; the hold stays as it was."""
     if _never_fits(hold, ask):
         refused = refused._replace(reason=Reason.CAN_NEVER_FIT, binds=0)
-    lines = [replace(line, limit=limit) for line, (limit, _) in zip(lines_of(hold), ask.limits, strict=True)]
+    lines = [
+        replace(line, ceiling=ceiling) for line, (ceiling, _) in zip(lines_of(hold), ask.limits, strict=True)
+    ]
     wallets = []
     if hold.wallet:
         counter, _ = hold.wallet

@@ -4,21 +4,19 @@ import asyncio
 import os
 import time
 
-from tallystick.core.decision import (
-    Decision,
-)
+from tallystick.core.decision import Decision
 from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
-from tallystick.core.hold import Hold, hold_body, price_in, seal, unseal
+from tallystick.core.hold import price_in, seal, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
-from tallystick.core.plan import parse_counter
-from tallystick.core.policy import Policy
-from tallystick.core.reasons import Reason
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
+from tallystick.engine.advice import Adviser
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
+from tallystick.engine.asks import limits_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
-from tallystick.engine.estimates import Estimate, Estimator, cost_of
+from tallystick.engine.estimates import Estimate, Estimator
+from tallystick.engine.explaining import Explanation, explain
 from tallystick.engine.planner import Planner, Rules
 from tallystick.observe.metrics import Metrics
 from tallystick.store.base import (
@@ -47,6 +45,7 @@ class Engine:
         self._store = store
         self._planner = planner
         self._estimator = Estimator(counter)
+        self._adviser = Adviser(planner)
         self._store_seconds = metrics.store
         self._tally_key = b""
         self._tidying: set[asyncio.Task[None]] = set()
@@ -76,15 +75,8 @@ class Engine:
         observe = self._store_seconds("reserve").observe
         for _ in range(MOST_TRIES):
             plan = self._planner.plan(rules, call.subject, estimate)
-            cost = cost_of(estimate, plan.price)
             ask = ReserveAsk(
-                reservation_id,
-                call.content,
-                cost.nano_usd,
-                cost.tokens,
-                call.ttl_ms or plan.hold_ttl_ms,
-                plan.refuses(cost.nano_usd, cost.tokens),
-                hold_body(plan, about),
+                reservation_id, call.content, call.ttl_ms or plan.hold_ttl_ms, tries_of(plan, estimate, about)
             )
             started = time.perf_counter()
             try:
@@ -97,7 +89,9 @@ class Engine:
             if isinstance(reply, Held):
                 return allow(self._tally_key, plan, ask, reply)
             if isinstance(reply, Refused):
-                return deny(plan, ask, reply)
+                decision = deny(plan, ask, reply)
+                decision.advice = self._adviser.advise(rules, call.subject, estimate, plan, reply)
+                return decision
             if isinstance(reply, Replayed):
                 return repeat(self._tally_key, plan, reservation_id, reply.hold)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
@@ -199,7 +193,7 @@ class Engine:
                 call.ttl_ms or hold.ttl_ms,
                 nano_usd,
                 tokens,
-                _limits(hold, rules.policy),
+                limits_of(hold, rules.policy),
             )
             reply = await self._store.extend(call.tenant, ask)
             if isinstance(reply, Again):
@@ -210,6 +204,32 @@ class Engine:
                 hold.expires_ms, hold.nano_usd, hold.tokens = reply.expires_ms, reply.nano_usd, reply.tokens
                 tally = seal(self._tally_key, call.tenant, call.reservation_id, hold.text())
                 return Extension(tally, hold.expires_ms, hold.nano_usd, hold.tokens)
+        raise StoreUnavailable("the store has too much to end; ask again")
+
+    async def explain(self, call: ReserveCall) -> Explanation:
+        """What a Reserve would be told, and why; nothing is held.
+
+        Raises:
+            InvalidArgument, StoreUnavailable.
+        """
+        rules = await self._rules(call.tenant)
+        estimate = await self._estimator.estimate(call, rules.policy)
+        for _ in range(MOST_TRIES):
+            plan = self._planner.plan(rules, call.subject, estimate)
+            tries = tries_of(plan, estimate, "")
+            states: list[Counters] = []
+            for each in dict.fromkeys(one.plan for one in tries):
+                reply = await self._store.balance(each)
+                if isinstance(reply, Again):
+                    rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+                    break
+                states.append(reply)
+            else:
+                explanation, refused = explain(plan, tries, states)
+                if refused:
+                    advice = self._adviser.advise(rules, call.subject, estimate, plan, refused)
+                    explanation = explanation._replace(advice=advice)
+                return explanation
         raise StoreUnavailable("the store has too much to end; ask again")
 
     async def balance(self, call: BalanceCall) -> Balance:
@@ -223,13 +243,3 @@ class Engine:
                 return weigh_up(plan, reply)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
-
-
-def _limits(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
-    """The limits in force for a hold's budgets; those that the policy dropped refuse no more."""
-    now = {budget.name: budget.limit for budget in policy.budgets}
-    limits = []
-    for line in hold.budgets:
-        name = parse_counter(line.counter)[0]
-        limits.append((now[name], Reason(line.rank)) if name in now else (line.limit, Reason.NONE))
-    return tuple(limits)

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from operator import attrgetter
 
 from tallystick.core.plan import Plan, make_plan
-from tallystick.core.policy import Policy
+from tallystick.core.policy import Ladder, Policy, Unit
+from tallystick.core.reasons import Reason
 from tallystick.core.subject import CALL_DIMENSIONS, DIMENSIONS, Subject
 from tallystick.engine.estimates import Estimate
 from tallystick.observe.metrics import Metrics
@@ -103,8 +105,29 @@ class Planner:
         if price:
             until_ms = now_ms - now_ms % PRICES_HOLD_MS + PRICES_HOLD_MS
             plan.valid_until_ms = min(plan.valid_until_ms, until_ms)
+        if usage is not None and price and not price.free:
+            _climb(plan, self._rungs(rules, subject, estimate))
         self._remember(rules, key, plan)
         return plan
+
+    def _rungs(self, rules: Rules, subject: Subject, estimate: Estimate) -> tuple[Ladder | None, list[Plan]]:
+        """The plans of the models to use instead; one that may not be called or has no price is none."""
+        ladder = next((x for x in rules.policy.ladders if fnmatchcase(estimate.model, x.model)), None)
+        plans = []
+        for model in ladder.to if ladder else ():
+            provider = estimate.provider
+            price = rules.prices.resolve(model, provider, tier=estimate.tier, media=estimate.media)
+            if price is None:
+                provider = ""
+                price = rules.prices.resolve(model, "", tier=estimate.tier, media=estimate.media)
+            if price and model != estimate.model:
+                plan = make_plan(
+                    rules.policy, subject, model, provider, price,
+                    said=None, now_ms=self.clock.now_ms(), asked_model=estimate.model,
+                )  # fmt: skip
+                if not plan.refusal or plan.refusal > Reason.CAN_NEVER_FIT:
+                    plans.append(plan)
+        return ladder, plans
 
     def _remember(self, rules: Rules, key: object, plan: Plan) -> None:
         if self._count >= MOST_PLANS:
@@ -114,3 +137,18 @@ class Planner:
         if key not in rules.plans:
             self._count += 1
         rules.plans[key] = plan
+
+
+def _climb(plan: Plan, found: tuple[Ladder | None, list[Plan]]) -> None:
+    """Gives a plan its rungs; it holds as long as all of them."""
+    ladder, rungs = found
+    if ladder is None or not rungs:
+        return
+    plan.rungs = tuple(rungs)
+    plan.valid_from_ms = max(each.valid_from_ms for each in (plan, *rungs))
+    plan.valid_until_ms = min(each.valid_until_ms for each in (plan, *rungs))
+    if ladder.at < 100:
+        plan.soft = tuple(
+            line.ceiling * ladder.at // 100 if line.unit in (Unit.NANO_USD, Unit.TOKENS) else line.ceiling
+            for line in plan.budgets
+        )

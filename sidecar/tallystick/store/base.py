@@ -8,10 +8,12 @@ outcome is then unknown, and the same call with the same id may be made again.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from tallystick.core.hold import Hold
 from tallystick.core.ledger import Entry
+from tallystick.core.lots import Account, Lot, LotKind
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.reasons import Reason
@@ -26,18 +28,28 @@ class Stamp(NamedTuple):
     epoch: int
 
 
+class Try(NamedTuple):
+    """A model that may be used, and what the call takes with it."""
+
+    plan: Plan
+    nano_usd: int
+    tokens: int
+    refusal: Reason
+    body: str
+    """The record's body (`core.hold.hold_body`)."""
+    soft: tuple[int, ...] | None = None
+    """Weighed against instead of the ceilings of its budgets."""
+
+
 class ReserveAsk(NamedTuple):
-    """What a call takes, besides its plan."""
+    """A call; its models are tried in order, the one that was asked for first."""
 
     reservation_id: str
     content: str
     """A digest of the request, by which a retry is told from another request."""
-    nano_usd: int
-    tokens: int
     ttl_ms: int
-    refusal: Reason
-    body: str
-    """The record's body (`core.hold.hold_body`)."""
+    tries: tuple[Try, ...]
+    """With a first one that is `soft`, the last is the same without."""
 
 
 class Held(NamedTuple):
@@ -48,7 +60,13 @@ class Held(NamedTuple):
     """Which wallet of the plan pays, from 1; 0 when none does."""
     expires_ms: int
     values: list[int]
-    """As they were before: balance and held of each wallet, spent and held of each budget."""
+    """As they were before: balance and held of each wallet, spent and held of each budget of the try."""
+    tried: int = 1
+    """Which try it is, from 1."""
+    reason: Reason = Reason.NONE
+    """Why it is not the first."""
+    binds: int = 0
+    """Which budget of the first refused, from 1; 0 when it wasn't one."""
 
 
 class Refused(NamedTuple):
@@ -60,6 +78,8 @@ class Refused(NamedTuple):
     """Which budget refuses, from 1; 0 when it isn't one."""
     values: list[int]
     """As in `Held`; for an extension the budgets of the hold come first, then its wallet."""
+    tried: int = 1
+    """The try that this tells of: that of the model that was asked for."""
 
 
 class Again(NamedTuple):
@@ -104,6 +124,12 @@ class Settled(NamedTuple):
     late: bool
     changed: bool
     """False when it had been settled so before."""
+    wallet: str = ""
+    """The counter of the wallet that paid."""
+    drawn: tuple[Lot, ...] = ()
+    """What was drawn in all, from which of its lots."""
+    held_nano_usd: int = 0
+    held_tokens: int = 0
 
 
 class Released(NamedTuple):
@@ -127,7 +153,7 @@ class ExtendAsk(NamedTuple):
     nano_usd: int
     tokens: int
     limits: tuple[tuple[int, Reason], ...]
-    """Limit and rank of each budget of the hold, in its order, by the policy in force."""
+    """Ceiling and rank of each budget of the hold, in its order, by the policy in force."""
 
 
 class Extended(NamedTuple):
@@ -143,16 +169,52 @@ class Counters(NamedTuple):
     """Counters read at one moment."""
 
     stamp: Stamp
+    accounts: list[Account]
+    """Of each wallet of the plan; what its period grants is not in it until it is used."""
     values: list[int]
+    """Spent and held of each budget of the plan."""
 
 
-class WalletFunds(NamedTuple):
-    """The counters of one wallet."""
+class CreditAsk(NamedTuple):
+    """Funds for a wallet."""
 
-    funds: int
-    balance: int
-    """funds − spent"""
-    held: int
+    wallet: WalletLine
+    amount: int
+    credit_id: str
+    reason: str
+    kind: LotKind = LotKind.PAID
+    expires_ms: int = 0
+    """0: never."""
+
+
+class MoveKind(StrEnum):
+    """Why funds leave a wallet; the value is its kind in the ledger."""
+
+    DEBIT = "debit"
+    ALLOCATE = "allocate"
+    RECLAIM = "reclaim"
+
+
+class MoveAsk(NamedTuple):
+    """Funds out of a wallet, and into another one or none."""
+
+    kind: MoveKind
+    move_id: str
+    source: WalletLine
+    target: WalletLine | None
+    amount: int
+    """0 of a reclaim: all that can be."""
+    reason: str
+
+
+class Moved(NamedTuple):
+    """What was moved; the accounts as they are now."""
+
+    amount: int
+    drawn: tuple[Lot, ...]
+    """Empty in the answer to a retry."""
+    source: Account
+    target: Account | None
 
 
 class StoredPolicy(NamedTuple):
@@ -216,20 +278,27 @@ class Store(Protocol):
         ...
 
     async def balance(self, plan: Plan) -> Counters | Again:
-        """Funds, balance and held of each wallet of the plan, spent and held of each budget."""
+        """The accounts of the wallets of the plan; spent and held of each of its budgets."""
         ...
 
-    async def credit(
-        self, tenant: str, wallet: WalletLine, amount: int, credit_id: str, reason: str
-    ) -> WalletFunds:
-        """Adds paid funds to a wallet, once per credit id.
+    async def credit(self, tenant: str, ask: CreditAsk) -> Account:
+        """Adds a lot to a wallet, once per credit id.
 
         Raises:
-            IdMismatch: the id credited another wallet or amount.
+            IdMismatch: the id was used for something else.
         """
         ...
 
-    async def wallets(self, tenant: str) -> dict[str, WalletFunds]:
+    async def move(self, tenant: str, ask: MoveAsk) -> Moved:
+        """Takes available funds out of a wallet, once per id.
+
+        Raises:
+            IdMismatch: the id was used for something else.
+            FundsMissing: there is not so much.
+        """
+        ...
+
+    async def wallets(self, tenant: str) -> dict[str, Account]:
         """The tenant's wallets that have counters, by counter."""
         ...
 

@@ -7,19 +7,31 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 import time
 from collections.abc import Callable, Sequence
 
-from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
+from tallystick.core.errors import (
+    FundsMissing,
+    IdMismatch,
+    PolicyConflict,
+    ReservationEnded,
+    ReservationNotFound,
+)
 from tallystick.core.hold import LATE, Hold, State, read_hold
-from tallystick.core.ledger import Entry, post
+from tallystick.core.ledger import Entry, by_unit
+from tallystick.core.lots import Account, Lot
 from tallystick.core.outcome import Mode
+from tallystick.core.packing import compact
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import decide, weigh
 from tallystick.store.base import (
     Again,
     Counters,
+    CreditAsk,
     ExtendAsk,
     Extended,
     Held,
+    MoveAsk,
+    Moved,
+    MoveKind,
     Refused,
     Released,
     Replayed,
@@ -28,10 +40,10 @@ from tallystick.store.base import (
     Settled,
     StoredPolicy,
     Swept,
-    WalletFunds,
+    Try,
 )
 from tallystick.store.keys import partition_of
-from tallystick.store.memory_partition import Partition
+from tallystick.store.memory_partition import Partition, drawn_text
 
 END_BEFORE_REFUSAL = 500
 
@@ -67,33 +79,66 @@ class MemoryStore:
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
         more = p.end_due(16)
-        values = p.values(plan)
-        reason, binds, payer = decide(plan, ask.refusal, values, Taken(ask.nano_usd, ask.tokens))
-        if reason:
-            return self._refuse(p, plan.tenant, more, Refused(p.stamp(), reason, binds, values))
-        self._hold(p, plan, ask, payer, values)
-        return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, values)
+        accounts = [p.account(wallet.counter) for wallet in plan.wallets]
+        renewed = [
+            account.renew(wallet.grant, p.now_ms) if wallet.grant else (0, 0)
+            for wallet, account in zip(plan.wallets, accounts, strict=True)
+        ]
+        funds = [amount for account in accounts for amount in (account.balance, account.held)]
+        refusals: list[tuple[Reason, int]] = []
+        for k, each in enumerate(ask.tries, 1):
+            taken, values = Taken(each.nano_usd, each.tokens), p.values(each.plan.budgets)
+            reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)
+            if reason:
+                refusals.append((reason, binds))
+                continue
+            paying = (payer, accounts[payer - 1], renewed[payer - 1]) if payer else None
+            why = refusals[0] if refusals else (Reason.NONE, 0)
+            self._hold(p, plan, ask, each, paying, why)
+            return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, funds + values, k, *why)
+        told = len(ask.tries) if ask.tries[0].soft else 1
+        values = p.values(ask.tries[told - 1].plan.budgets)
+        refused = Refused(p.stamp(), *refusals[told - 1], funds + values, told)
+        return self._refuse(p, plan.tenant, more, refused)
 
-    def _hold(self, p: Partition, plan: Plan, ask: ReserveAsk, payer: int, values: list[int]) -> None:
-        name, expires_ms = f"{plan.tenant}:r:{ask.reservation_id}", p.now_ms + ask.ttl_ms
-        wallet = plan.wallets[payer - 1] if payer else None
+    def _hold(
+        self,
+        p: Partition,
+        plan: Plan,
+        ask: ReserveAsk,
+        chosen: Try,
+        paying: tuple[int, Account, tuple[int, int]] | None,
+        why: tuple[Reason, int],
+    ) -> None:
+        tenant, name = plan.tenant, f"{plan.tenant}:r:{ask.reservation_id}"
+        expires_ms, taken = p.now_ms + ask.ttl_ms, Taken(chosen.nano_usd, chosen.tokens)
+        wallet = plan.wallets[paying[0] - 1] if paying else None
         counter, unit = (wallet.counter, str(wallet.unit)) if wallet else ("", "")
-        seen = values[2 * len(plan.wallets) :]
-        answer = [ask.content, p.now_ms, counter, unit, ask.nano_usd, ask.tokens, expires_ms, *seen]
-        hold = Hold(State.OPEN, expires_ms, ask.nano_usd, ask.tokens, body=ask.body)
-        hold.answer = "\t".join(map(str, answer))
+        if paying and wallet and paying[2][0]:
+            p.append_grant(tenant, wallet, *paying[2])
+        amounts = {"nano": chosen.nano_usd, "tokens": chosen.tokens}
         p.append(
             "reserve",
-            plan.tenant,
+            tenant,
             ask.reservation_id,
-            nano=ask.nano_usd,
-            tokens=ask.tokens,
+            **amounts,
             wallet=counter,
             wallet_unit=unit,
-            body=ask.body,
+            body=chosen.body,
         )
-        p.retire(hold)
-        post(p.count, hold, ask.nano_usd, ask.tokens, 1)
+        bound = ask.tries[0].plan.budgets[why[1] - 1].counter if why[1] else ""
+        answer = [ask.content, p.now_ms, counter, unit, str(chosen.nano_usd), str(chosen.tokens), expires_ms]
+        seen = [str(value) for value in p.values(chosen.plan.budgets)]
+        hold = Hold(State.OPEN, expires_ms, chosen.nano_usd, chosen.tokens, body=chosen.body)
+        hold.answer = compact([*answer, int(why[0]), bound, *seen])
+        if paying and wallet:
+            account = paying[1]
+            account.held += taken[SLOTS[wallet.unit]]
+            if paying[2][0]:
+                p.keep_account(counter, account)
+            else:
+                p.count[f"{counter}:h"] = account.held
+        p.post(tenant, ask.reservation_id, hold, by_unit(chosen.nano_usd, chosen.tokens, 1), None)
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", expires_ms)
         p.opened(1)
@@ -102,7 +147,7 @@ class MemoryStore:
         """See `Store.settle`."""
         p, name = self._begin(tenant), f"{tenant}:r:{ask.reservation_id}"
         stored = p.hold.get(name, "")
-        lost = not stored or stored.startswith(State.REFUSED)
+        lost = not stored or stored.startswith(f'["{State.REFUSED}"')
         if lost and not ask.tally:
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
         hold = read_hold(ask.tally if lost else stored)
@@ -130,6 +175,7 @@ class MemoryStore:
             tokens = tokens if ask.tokens is None else ask.tokens
         elif ask.mode is Mode.NONE:
             nano_usd, tokens, requests = 0, 0, 0
+        account, lapsed = p.pay(hold, ask.reservation_id, nano_usd, tokens)
         p.append(
             "settle",
             tenant,
@@ -141,9 +187,11 @@ class MemoryStore:
             estimated=int(ask.estimated),
             usage=ask.usage,
             tally=tally,
+            drawn=drawn_text(hold),
+            lapsed=lapsed,
         )
         hold.ended_as = ask.content if hold.state is State.OPEN else ask.content + LATE
-        p.charge(hold, nano_usd, tokens, requests)
+        p.charge(tenant, ask.reservation_id, hold, account, (nano_usd, tokens, requests))
         hold.state = State.ESTIMATED if ask.estimated else State.SETTLED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
@@ -162,8 +210,9 @@ class MemoryStore:
             return Released(p.stamp(), hold.nano_usd, hold.tokens, known=hold.state is State.RELEASED)
         if hold.state not in (State.OPEN, State.EXPIRED):
             raise ReservationEnded(f"reservation {reservation_id!r} was settled")
-        p.append("release", tenant, reservation_id)
-        p.charge(hold, 0, 0, 0)
+        account, lapsed = p.pay(hold, reservation_id, 0, 0)
+        p.append("release", tenant, reservation_id, drawn=drawn_text(hold), lapsed=lapsed)
+        p.charge(tenant, reservation_id, hold, account, (0, 0, 0))
         hold.state = State.RELEASED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
@@ -187,7 +236,11 @@ class MemoryStore:
             if refused:
                 return self._refuse(p, tenant, more, refused)
             p.append("extend", tenant, ask.reservation_id, nano=ask.nano_usd, tokens=ask.tokens)
-            post(p.count, hold, ask.nano_usd, ask.tokens, 0)
+            more_held = by_unit(ask.nano_usd, ask.tokens, 0)
+            p.post(tenant, ask.reservation_id, hold, more_held, None)
+            if hold.wallet:
+                counter, unit = hold.wallet
+                p.count[f"{counter}:h"] = p.count.get(f"{counter}:h", 0) + more_held[unit]
             hold.nano_usd += ask.nano_usd
             hold.tokens += ask.tokens
             p.hold[seen] = content
@@ -203,32 +256,67 @@ class MemoryStore:
         p = self._begin(plan.tenant)
         if self._stale(p, plan) or p.end_due(END_BEFORE_REFUSAL):
             return Again(p.now_ms, p.version(plan.tenant))
-        names = [f"{line.counter}:{s}" for line in plan.wallets for s in "fbh"]
-        names += [f"{line.counter}:{s}" for line in plan.budgets for s in "sh"]
-        return Counters(p.stamp(), [p.count.get(name, 0) for name in names])
+        accounts = [p.account(wallet.counter) for wallet in plan.wallets]
+        return Counters(p.stamp(), accounts, p.values(plan.budgets))
 
-    async def credit(
-        self, tenant: str, wallet: WalletLine, amount: int, credit_id: str, reason: str
-    ) -> WalletFunds:
+    async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
-        p, name, content = self._begin(tenant), f"{tenant}:c:{credit_id}", f"{wallet.counter}\t{amount}"
-        known = p.hold.get(name)
-        if known not in (None, content):
-            raise IdMismatch(f"credit {credit_id!r} was made with other content")
-        if known is None:
-            counter, unit = wallet.counter, wallet.unit
-            p.append("credit", tenant, credit_id, wallet=counter, unit=unit, amount=amount, reason=reason)
-            for suffix in (":f", ":b"):
-                p.count[counter + suffix] = p.count.get(counter + suffix, 0) + amount
-            p.hold[name] = content
-            p.schedule(f"a:{name}", p.now_ms + self._retention_ms)
-        return WalletFunds(*(p.count.get(f"{wallet.counter}:{suffix}", 0) for suffix in "fbh"))
+        p, counter = self._begin(tenant), ask.wallet.counter
+        content = f"{counter}\t{ask.amount}\t{int(ask.kind)}\t{ask.expires_ms}"
+        if not _known(p, tenant, ask.credit_id, content):
+            account = _open_wallet(p, tenant, ask.wallet)
+            p.append(
+                "credit", tenant, ask.credit_id, wallet=counter, unit=ask.wallet.unit, amount=ask.amount,
+                kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
+            )  # fmt: skip
+            account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
+            p.keep_account(counter, account)
+            _remember(p, tenant, ask.credit_id, content)
+        return p.account(counter)
 
-    async def wallets(self, tenant: str) -> dict[str, WalletFunds]:
+    async def move(self, tenant: str, ask: MoveAsk) -> Moved:
+        """See `Store.move`."""
+        p, source = self._begin(tenant), ask.source.counter
+        target = ask.target.counter if ask.target else ""
+        content = f"{ask.kind}\t{source}\t{target}\t{ask.amount}"
+        known = p.hold.get(f"{tenant}:c:{ask.move_id}", "")
+        if known and known.rpartition("\t")[0] != content:
+            raise IdMismatch(f"id {ask.move_id!r} was used for something else")
+        if known:
+            amount = int(known.rpartition("\t")[2])
+            return Moved(amount, (), p.account(source), p.account(target) if target else None)
+        account, allocated = p.account(source), ask.kind is MoveKind.RECLAIM
+        came = account.renew(ask.source.grant, p.now_ms) if ask.source.grant else (0, 0)
+        available = account.available
+        if allocated:
+            available = min(available, sum(lot.amount for lot in account.lots if lot.source == target))
+        amount = ask.amount or (available if allocated else 0)
+        if amount > available or amount <= 0:
+            raise FundsMissing(f"{max(0, available)} are available, not {amount}")
+        if came[0]:
+            p.append_grant(tenant, ask.source, *came)
+        receiver = _open_wallet(p, tenant, ask.target) if ask.target else None
+        p.append(
+            ask.kind, tenant, ask.move_id, wallet=source, to=target, unit=ask.source.unit, amount=amount,
+            reason=ask.reason,
+        )  # fmt: skip
+        drawn = account.draw(amount, lambda lot: not allocated or lot.source == target)
+        account.funds -= amount
+        account.balance -= amount
+        p.keep_account(source, account)
+        origin = source if ask.kind is MoveKind.ALLOCATE else ""
+        if receiver:
+            for lot in drawn:
+                receiver.receive(lot._replace(id=ask.move_id, source=origin, rollover=0))
+            p.keep_account(target, receiver)
+        _remember(p, tenant, ask.move_id, f"{content}\t{amount}")
+        return Moved(amount, tuple(drawn), p.account(source), p.account(target) if target else None)
+
+    async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`."""
         p, prefix = self._begin(tenant), f"{tenant}:w:"
         counters = sorted({name[:-2] for name in p.count if name.startswith(prefix)})
-        return {c: WalletFunds(*(p.count.get(f"{c}:{suffix}", 0) for suffix in "fbh")) for c in counters}
+        return {counter: p.account(counter) for counter in counters}
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
@@ -306,12 +394,45 @@ def _replayed(text: str, content: str) -> Replayed:
 
 
 def _settled(p: Partition, hold: Hold, estimated: bool, late: bool, changed: bool) -> Settled:
-    return Settled(p.stamp(), hold.charged_nano_usd, hold.charged_tokens, estimated, late, changed)
+    return Settled(
+        p.stamp(),
+        hold.charged_nano_usd,
+        hold.charged_tokens,
+        estimated,
+        late,
+        changed,
+        hold.wallet[0] if hold.wallet else "",
+        tuple(hold.drawn),
+        hold.nano_usd,
+        hold.tokens,
+    )
+
+
+def _open_wallet(p: Partition, tenant: str, wallet: WalletLine) -> Account:
+    """A wallet with what its period grants."""
+    account = p.account(wallet.counter)
+    came = account.renew(wallet.grant, p.now_ms) if wallet.grant else (0, 0)
+    if came[0]:
+        p.append_grant(tenant, wallet, *came)
+    return account
+
+
+def _known(p: Partition, tenant: str, move_id: str, content: str) -> bool:
+    known = p.hold.get(f"{tenant}:c:{move_id}")
+    if known not in (None, content):
+        raise IdMismatch(f"id {move_id!r} was used for something else")
+    return known is not None
+
+
+def _remember(p: Partition, tenant: str, move_id: str, content: str) -> None:
+    name = f"{tenant}:c:{move_id}"
+    p.hold[name] = content
+    p.schedule(f"a:{name}", p.now_ms + p.retention_ms)
 
 
 def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:
     text = p.hold.get(name, "")
-    if not text or text.startswith(State.REFUSED):
+    if not text or text.startswith(f'["{State.REFUSED}"'):
         raise ReservationNotFound(f"no reservation {reservation_id!r}")
     hold = read_hold(text)
     if hold.state is not State.OPEN:
@@ -321,7 +442,7 @@ def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:
 
 def _weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
     lines = hold.budgets
-    values = [p.count.get(f"{line.counter}:{suffix}", 0) for line in lines for suffix in "sh"]
+    values = p.values(lines)
     taken = Taken(ask.nano_usd, ask.tokens, 0, 0)
     limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
     reason, binds = weigh(limits, values, taken)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tallystick.core.errors import (
+    FundsMissing,
     IdMismatch,
     PolicyConflict,
     ReservationEnded,
@@ -12,15 +13,20 @@ from tallystick.core.errors import (
 )
 from tallystick.core.hold import Hold, read_hold
 from tallystick.core.ledger import Entry
+from tallystick.core.lots import Account, read_lots
+from tallystick.core.packing import compact
 from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.reasons import Reason
 from tallystick.store.address import StoreAddress
 from tallystick.store.base import (
     Again,
     Counters,
+    CreditAsk,
     ExtendAsk,
     Extended,
     Held,
+    MoveAsk,
+    Moved,
     Refused,
     Released,
     Replayed,
@@ -30,19 +36,21 @@ from tallystick.store.base import (
     Stamp,
     StoredPolicy,
     Swept,
-    WalletFunds,
+    Try,
 )
 from tallystick.store.keys import partition_keys
 from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.wire import bulks
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
 
 SCAN_COUNT = 1_000
 
-OF_THE_CALL = 7
-"""How many arguments of `reserve` are of the call, and not of its plan."""
-RESERVE = b"%b" + OF_THE_CALL * b"$%d\r\n%b\r\n"
+OF_THE_CALL, OF_A_TRY = 3, 6
+"""How many arguments of `reserve` are of the call and of each model that it tries."""
+RESERVE = b"%b" + (OF_THE_CALL + OF_A_TRY) * b"$%d\r\n%b\r\n"
+NO_LIMITS = b""
 
 
 class ValkeyStore:
@@ -83,25 +91,38 @@ class ValkeyStore:
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
-        reservation_id, content, body = ask.reservation_id.encode(), ask.content.encode(), ask.body.encode()
-        nano_usd, tokens, ttl_ms = b"%d" % ask.nano_usd, b"%d" % ask.tokens, b"%d" % ask.ttl_ms
+        reservation_id, content, ttl_ms = (
+            ask.reservation_id.encode(),
+            ask.content.encode(),
+            b"%d" % ask.ttl_ms,
+        )
+        first = ask.tries[0]
+        body, nano_usd, tokens = first.body.encode(), b"%d" % first.nano_usd, b"%d" % first.tokens
+        limits = NO_LIMITS if first.soft is None else _limits(first.soft)
         message = RESERVE % (
             plan.remembered.get("reserve") or self._reserve_head(plan),
             *(len(reservation_id), reservation_id),
             *(len(content), content),
+            *(len(ttl_ms), ttl_ms),
             *(len(nano_usd), nano_usd),
             *(len(tokens), tokens),
-            *(len(ttl_ms), ttl_ms),
-            *(1 if ask.refusal < 10 else 2, b"%d" % ask.refusal),
+            *(1 if first.refusal < 10 else 2, b"%d" % first.refusal),
+            *(1, b"1" if first.plan.wallets else b"0"),
+            *(len(limits), limits),
             *(len(body), body),
         )
+        if len(ask.tries) > 1:
+            message += bulks([cell for each in ask.tries[1:] for cell in _try(each)])
         reply = await self._runner.evaluate("reserve", message)
         code = reply[0]
         if code == ALLOW:
-            return Held(Stamp(reply[1], int(reply[2]), int(reply[3])), reply[4], reply[5], _values(reply[6]))
+            stamp = Stamp(reply[1], reply[2], int(reply[3]))
+            tried, reason, binds, values = reply[6:10]
+            why = reason if tried == 1 else Reason(reason)
+            return Held(stamp, reply[4], reply[5], [int(value) for value in values], tried, why, binds)
         if code == DENY:
-            stamp = Stamp(reply[1], int(reply[2]), int(reply[3]))
-            return Refused(stamp, Reason(reply[4]), reply[5], _values(reply[6]))
+            values = [int(value) for value in reply[7]]
+            return Refused(_stamp(reply), Reason(reply[4]), reply[5], values, reply[6])
         if code == AGAIN:
             return Again(reply[1], int(reply[2]))
         if code == REPLAY:
@@ -114,13 +135,10 @@ class ValkeyStore:
         """The command up to the arguments of the call, made once for a plan."""
         runner = self._runner
         args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
-        args += [self._retention_ms, len(plan.wallets), len(plan.budgets)]
-        for wallet in plan.wallets:
-            args += [wallet.counter, wallet.unit]
-        for line in plan.budgets:
-            args += [line.counter, line.unit, line.limit, int(line.rank), line.end]
+        args += [self._retention_ms, compact([_wallet(line) for line in plan.wallets])]
+        tries = 1 + len(plan.rungs) + (plan.soft is not None)
         head = plan.remembered["reserve"] = runner.message(
-            "reserve", runner.partition(plan.tenant), args, more=OF_THE_CALL
+            "reserve", runner.partition(plan.tenant), args, more=OF_THE_CALL + tries * OF_A_TRY
         )
         return head
 
@@ -151,7 +169,18 @@ class ValkeyStore:
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
         nano_usd, tokens = int(reply[4]), int(reply[5])
-        return Settled(_stamp(reply), nano_usd, tokens, reply[6] == 1, reply[7] == 1, code == ALLOW)
+        return Settled(
+            _stamp(reply),
+            nano_usd,
+            tokens,
+            reply[6] == 1,
+            reply[7] == 1,
+            code == ALLOW,
+            reply[8].decode(),
+            tuple(read_lots(reply[9].decode())),
+            int(reply[10]),
+            int(reply[11]),
+        )
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""
@@ -166,8 +195,7 @@ class ValkeyStore:
         """See `Store.extend`."""
         args: list[object] = [tenant, ask.reservation_id, ask.extension_id, ask.policy_version]
         args += [self._retention_ms, ask.ttl_ms, ask.nano_usd, ask.tokens]
-        for limit, rank in ask.limits:
-            args += [limit, int(rank)]
+        args.append(compact([[str(ceiling), int(rank)] for ceiling, rank in ask.limits]))
         reply = await self._runner.run("extend", tenant, args)
         code = reply[0]
         if code == AGAIN:
@@ -186,37 +214,53 @@ class ValkeyStore:
         """See `Store.balance`."""
         args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
         args.append(self._retention_ms)
-        args += [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in "fbh"]
+        args += [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in ACCOUNT]
         args += [f"{line.counter}:{suffix}" for line in plan.budgets for suffix in "sh"]
         reply = await self._runner.run("balance", plan.tenant, args)
         if reply[0] == AGAIN:
             return Again(reply[1], int(reply[2]))
-        return Counters(_stamp(reply), _values(reply[4]))
+        cells, width = reply[4], len(ACCOUNT)
+        first = width * len(plan.wallets)
+        accounts = [_account(cells[i : i + width]) for i in range(0, first, width)]
+        return Counters(_stamp(reply), accounts, _values(cells[first:]))
 
-    async def credit(
-        self, tenant: str, wallet: WalletLine, amount: int, credit_id: str, reason: str
-    ) -> WalletFunds:
+    async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
-        args = [tenant, credit_id, wallet.counter, wallet.unit, amount, reason, self._retention_ms]
+        args = [tenant, ask.credit_id, compact(_wallet(ask.wallet)), int(ask.kind), ask.amount]
+        args += [ask.expires_ms, ask.reason, self._retention_ms]
         reply = await self._runner.run("credit", tenant, args)
         if reply[0] == MISMATCH:
-            raise IdMismatch(f"credit {credit_id!r} was made with other content")
-        return WalletFunds(*map(int, reply[4:7]))
+            raise IdMismatch(f"id {ask.credit_id!r} was used for something else")
+        return _account(reply[4])
 
-    async def wallets(self, tenant: str) -> dict[str, WalletFunds]:
+    async def move(self, tenant: str, ask: MoveAsk) -> Moved:
+        """See `Store.move`."""
+        target = compact(_wallet(ask.target)) if ask.target else ""
+        args = [tenant, ask.move_id, ask.kind, compact(_wallet(ask.source)), target, ask.amount]
+        args += [ask.reason, self._retention_ms]
+        reply = await self._runner.run("move", tenant, args)
+        if reply[0] == MISMATCH:
+            raise IdMismatch(f"id {ask.move_id!r} was used for something else")
+        if reply[0] == DENY:
+            raise FundsMissing(f"{max(0, int(reply[4]))} are available, not {ask.amount}")
+        _, _, _, _, amount, drawn, source, receiver = reply
+        lots = tuple(read_lots(drawn.decode()))
+        return Moved(int(amount), lots, _account(source), _account(receiver) if receiver else None)
+
+    async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`. Counters are read in several steps, so not at one moment."""
         key, prefix = partition_keys(self._runner.partition(tenant))[1], f"{tenant}:w:"
-        found: dict[str, int] = {}
+        found: dict[str, bytes] = {}
         cursor: Any = b"0"
         while True:
             cursor, cells = await self._runner.ask(
                 "HSCAN", key, cursor, "MATCH", f"{prefix}*", "COUNT", SCAN_COUNT
             )
-            found.update({cells[i].decode(): int(cells[i + 1]) for i in range(0, len(cells), 2)})
+            found.update({cells[i].decode(): cells[i + 1] for i in range(0, len(cells), 2)})
             if cursor == b"0":
                 break
         counters = sorted({name[:-2] for name in found})
-        return {c: WalletFunds(*(found.get(f"{c}:{suffix}", 0) for suffix in "fbh")) for c in counters}
+        return {c: _account([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
@@ -280,3 +324,31 @@ def _stamp(reply: list[Any]) -> Stamp:
 
 def _values(raw: list[bytes | None]) -> list[int]:
     return [int(value) if value else 0 for value in raw]
+
+
+def _limits(limits: tuple[int, ...]) -> bytes:
+    return compact([str(limit) for limit in limits]).encode()
+
+
+def _try(each: Try) -> list[object]:
+    pays = 1 if each.plan.wallets else 0
+    limits = NO_LIMITS if each.soft is None else _limits(each.soft)
+    return [each.nano_usd, each.tokens, int(each.refusal), pays, limits, each.body]
+
+
+def _wallet(line: WalletLine) -> list[object]:
+    """A wallet as the scripts take it (`lua/_grants.lua`)."""
+    cells: list[object] = [line.counter, line.unit]
+    if line.grant:
+        amount, rollover, span, period, expires_ms = line.grant
+        cells += [str(amount), str(rollover), span, period, expires_ms]
+    return cells
+
+
+ACCOUNT = "fbhgl"
+"""The fields of a wallet: funds, balance, held, the period last granted, lots."""
+
+
+def _account(cells: Sequence[bytes | None]) -> Account:
+    funds, balance, held, marker, lots = (cell.decode() if cell else "" for cell in cells)
+    return Account(int(funds or 0), int(balance or 0), int(held or 0), marker, read_lots(lots))

@@ -2,15 +2,18 @@
 --   r:TENANT:r:ID  a reservation: an open hold expires; an ended one is forgotten
 --   a:FIELD        an answer kept for retries (a credit, an extension), forgotten
 --   w:COUNTER      a window's counters, dropped once nothing is held in them
+--   b:COUNTER:s@N  a sub-bucket that leaves its rolling window
+--   l:COUNTER      a wallet's lots, of which some expire
 local RETRY_MS = 3600000 -- a window with open holds is looked at again in an hour
 
 local function expire(member, field, hold, retention_ms)
-  local keep = hold.body:match('^[^\n]*') == 'charge'
+  local keep = hold.on_expiry == 'charge'
   local tenant, id = field:match('^([^:]*):r:(.*)$')
   local nano, tokens, requests = '0', '0', '0'
   if keep then nano, tokens, requests = hold.nano, hold.tokens, '1' end
-  append('expire', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests)
-  charge(hold, nano, tokens, requests, retention_ms)
+  local account = pay(hold, id, nano, tokens)
+  append('expire', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, paid(hold, account))
+  charge(tenant, id, hold, account, nano, tokens, requests, retention_ms)
   hold.state = keep and 'X' or 'R'
   write_hold(field, hold)
   call('ZADD', DUE, now + retention_ms, member)
@@ -18,7 +21,7 @@ end
 
 local function end_reservation(member, field, retention_ms)
   local value = call('HGET', HOLD, field)
-  if value and value:sub(1, 1) == 'O' then
+  if value and value:sub(3, 3) == 'O' then
     expire(member, field, read_hold(value), retention_ms)
   else
     call('HDEL', HOLD, field)
@@ -27,13 +30,31 @@ local function end_reservation(member, field, retention_ms)
 end
 
 local function end_window(member, counter)
-  local held = call('HGET', COUNT, counter .. ':h')
-  if held and held ~= '0' then
+  local found = call('HMGET', COUNT, counter .. ':h', counter .. ':s')
+  local rolls = counter:find('~%d+$') and (found[2] or '0') ~= '0'
+  if rolls or (found[1] or '0') ~= '0' then
     call('ZADD', DUE, now + RETRY_MS, member)
   else
-    call('HDEL', COUNT, counter .. ':s', counter .. ':h')
+    call('HDEL', COUNT, counter .. ':s', counter .. ':h', counter .. ':a')
     call('ZREM', DUE, member)
   end
+end
+
+local function end_bucket(member, field)
+  local spent = field:match('^(.*)@')
+  local amount = call('HGET', COUNT, field) or '0'
+  call('HSET', COUNT, spent, add(call('HGET', COUNT, spent) or '0', negate(amount)))
+  call('HDEL', COUNT, field)
+  call('ZREM', DUE, member)
+end
+
+local function end_lots(counter)
+  local account = open_account(counter)
+  local lapsed = lapse(account)
+  if lapsed ~= '0' then
+    append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
+  end
+  keep_account(account)
 end
 
 local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
@@ -47,6 +68,10 @@ local function end_due(limit, retention_ms)
       end_reservation(member, field, retention_ms)
     elseif kind == 'w' then
       end_window(member, field)
+    elseif kind == 'b' then
+      end_bucket(member, field)
+    elseif kind == 'l' then
+      end_lots(field)
     else
       call('HDEL', HOLD, field)
       call('ZREM', DUE, member)

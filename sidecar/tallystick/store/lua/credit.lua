@@ -1,26 +1,25 @@
 #!lua
--- Adds paid funds to a wallet, once per credit id.
+-- Adds a lot to a wallet, once per credit id.
 --
--- ARGV  1 tenant  2 credit id  3 wallet counter  4 unit  5 amount  6 reason
---   7 retention ms
--- Replies: {0 CREDITED, now, seq, epoch, funds, balance, held}
---   {3 REPLAY, now, seq, epoch, funds, balance, held}   {4 MISMATCH}
--- include _begin _exact
-local tenant, id, wallet, amount, retention_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], tonumber(ARGV[7])
-local field = tenant .. ':c:' .. id
-local content = wallet .. '\t' .. amount
+-- ARGV  1 tenant  2 credit id  3 the wallet, as JSON (see _grants)  4 kind  5 amount
+--   6 expires (0 never)  7 reason  8 retention ms
+-- Replies: {0 CREDITED, now, seq, epoch, account}: funds, balance, held, marker, lots
+--   {3 REPLAY, now, seq, epoch, account}   {4 MISMATCH}
+-- include _begin _exact _lots _grants _move
+local tenant, id, line, amount = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), ARGV[5]
+local kind, expires = tonumber(ARGV[4]), tonumber(ARGV[6])
+local content = table.concat({line[1], amount, kind, int(expires)}, '\t')
 
 begin(tenant)
-local before = call('HMGET', COUNT, wallet .. ':f', wallet .. ':b', wallet .. ':h')
-local funds, balance, held = before[1] or '0', before[2] or '0', before[3] or '0'
-local known = call('HGET', HOLD, field)
-if known and known ~= content then return {4} end
-if known then return {3, now, seq, epoch, funds, balance, held} end
+local before = known(tenant, id)
+if before and before ~= content then return {4} end
+if before then return {3, now, seq, epoch, state_of(open_account(line[1]))} end
 
-append('credit', tenant, id, 'wallet', wallet, 'unit', ARGV[4], 'amount', amount, 'reason', ARGV[6])
-funds, balance = add(funds, amount), add(balance, amount)
-call('HSET', COUNT, wallet .. ':f', funds, wallet .. ':b', balance)
-call('HSET', HOLD, field, content)
-call('ZADD', DUE, now + retention_ms, 'a:' .. field)
+local account = open_wallet(tenant, line)
+append('credit', tenant, id, 'wallet', line[1], 'unit', line[2], 'amount', amount, 'kind_of_lot', kind,
+  'expires', expires, 'reason', ARGV[7])
+receive(account, {id, kind, expires, amount, '', '0'})
+keep_account(account)
+remember(tenant, id, content, tonumber(ARGV[8]))
 finish()
-return {0, now, seq, epoch, funds, balance, held}
+return {0, now, seq, epoch, state_of(account)}

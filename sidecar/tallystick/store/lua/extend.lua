@@ -3,14 +3,14 @@
 --
 -- ARGV  1 tenant  2 id  3 extension id, '' without money  4 policy version
 --   5 retention ms  6 ttl ms  7 nano_usd more  8 tokens more
---   then, for each budget of the hold in its order: limit, rank
+--   9 of each budget of the hold, in its order: {ceiling, rank}, as JSON
 -- Replies:
 --   {0 ALLOW, now, seq, epoch, expires, nano_usd, tokens}: what is held in all
 --   {1 DENY, now, seq, epoch, reason, index of the budget or 0, values}: spent and
 --      held of each budget, then balance and held of the wallet
 --   {2 AGAIN, now, policy version}   {4 MISMATCH}: the extension id added another amount
 --   {5 ENDED}   {6 NOT_FOUND}
--- include _begin _exact _hold _due _weigh
+-- include _begin _exact _alert _lots _hold _due _weigh
 local tenant, id, extension, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local nano, tokens = ARGV[7], ARGV[8]
 local field = tenant .. ':r:' .. id
@@ -18,7 +18,7 @@ local seen = tenant .. ':e:' .. id .. '\t' .. extension
 
 begin(tenant)
 local value = call('HGET', HOLD, field)
-if not value or value:sub(1, 1) == 'T' then return {6} end
+if not value or value:sub(3, 3) == 'T' then return {6} end
 local hold = read_hold(value)
 if hold.state ~= 'O' then return {5} end
 local content = nano .. '\t' .. tokens
@@ -35,12 +35,11 @@ if adds then
     finish()
     return {5}
   end
-  local budgets, fields = split(hold.body:match('\n([^\n]*)')), {}
-  local n = math.floor(#budgets / 5)
-  for i = 0, n - 1 do
-    budgets[5 * i + 3], budgets[5 * i + 4] = ARGV[9 + 2 * i], ARGV[10 + 2 * i]
-    fields[#fields + 1] = budgets[5 * i + 1] .. ':s'
-    fields[#fields + 1] = budgets[5 * i + 1] .. ':h'
+  local budgets, fields, limits = {}, {}, cjson.decode(ARGV[9])
+  local n = #hold.budgets
+  for i, b in ipairs(hold.budgets) do
+    budgets[i] = {b[1], b[2], limits[i][1], limits[i][2]}
+    fields[2 * i - 1], fields[2 * i] = b[1] .. ':s', b[1] .. ':h'
   end
   if hold.wallet ~= '' then
     fields[#fields + 1] = hold.wallet .. ':b'
@@ -48,8 +47,8 @@ if adds then
   end
   local values = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}
   -- Neither a request nor a call in flight is added by an extension.
-  local amounts = {u = nano, t = tokens, r = '0', c = '0'}
-  local reason, binds = weigh(n, values, 1, budgets, 1, amounts)
+  local amounts = unit_amounts(nano, tokens, '0')
+  local reason, binds = weigh(budgets, values, amounts)
   if not reason and hold.wallet ~= '' then
     local amount = amounts[hold.wallet_unit]
     if amount ~= '0' and not fits(values[2 * n + 2] or '0', amount, '0', values[2 * n + 1] or '0') then
@@ -60,10 +59,14 @@ if adds then
     if more then end_due(END_BEFORE_REFUSAL, retention_ms) end
     finish()
     if more then return {2, now, version} end
+    for i = 1, #fields do values[i] = values[i] or '0' end
     return {1, now, seq, epoch, reason, binds, values}
   end
   append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
-  post(hold, amounts, nil, retention_ms)
+  post(tenant, id, hold, amounts, nil, retention_ms)
+  if hold.wallet ~= '' then
+    call('HSET', COUNT, hold.wallet .. ':h', add(values[2 * n + 2] or '0', amounts[hold.wallet_unit]))
+  end
   hold.nano, hold.tokens = add(hold.nano, nano), add(hold.tokens, tokens)
   call('HSET', HOLD, seen, content)
   call('ZADD', DUE, now + retention_ms, 'a:' .. seen)

@@ -7,7 +7,7 @@
 --   {3 REPLAY, now, seq, epoch, nano_usd, tokens}: was released before
 --   {5 ENDED}: it was settled
 --   {6 UNKNOWN, now, seq, epoch}: a Reserve that arrives now is refused
--- include _begin _exact _hold _due
+-- include _begin _exact _alert _lots _hold _due
 local tenant, id, retention_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local field = tenant .. ':r:' .. id
 
@@ -16,7 +16,7 @@ local value = call('HGET', HOLD, field)
 if not value then
   append('refuse', tenant, id)
   write_hold(field, {state = 'T', expires = now, nano = '0', tokens = '0', charged_nano = '0',
-    charged_tokens = '0', requests = '0', ended_as = '', answer = '', body = ''})
+    charged_tokens = '0', requests = '0', ended_as = '', drawn = {}, answer = '[]', body = '[]'})
   call('ZADD', DUE, now + retention_ms, 'r:' .. field)
   finish()
   return {6, now, seq, epoch}
@@ -26,8 +26,9 @@ if hold.state == 'T' then return {6, now, seq, epoch} end
 if hold.state == 'R' then return {3, now, seq, epoch, hold.nano, hold.tokens} end
 if hold.state ~= 'O' and hold.state ~= 'X' then return {5} end
 
-append('release', tenant, id)
-charge(hold, '0', '0', '0', retention_ms)
+local account = pay(hold, id, '0', '0')
+append('release', tenant, id, paid(hold, account))
+charge(tenant, id, hold, account, '0', '0', '0', retention_ms)
 hold.state = 'R'
 write_hold(field, hold)
 call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, 'r:' .. field)

@@ -7,17 +7,18 @@
 --   11 tally or '': the record as it was, of a hold that the store may have lost
 --
 -- Replies:
---   {0 SETTLED, now, seq, epoch, nano_usd, tokens, estimated, late}
---   {3 REPLAY, now, seq, epoch, nano_usd, tokens, estimated, late}: nothing changed
+--   {0 SETTLED, now, seq, epoch, nano_usd, tokens, estimated, late, wallet counter,
+--      lots drawn as JSON or '', nano_usd and tokens that were held}
+--   {3 REPLAY, …}: the same; nothing changed
 --   {4 MISMATCH}   {6 NOT_FOUND}   {7 the tally is too old}
--- include _begin _exact _hold _due
+-- include _begin _exact _alert _lots _hold _due
 local tenant, id, content, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local mode, estimated = ARGV[5], ARGV[8] == '1'
 local field = tenant .. ':r:' .. id
 
 begin(tenant)
 local value = call('HGET', HOLD, field)
-local lost = not value or value:sub(1, 1) == 'T'
+local lost = not value or value:sub(3, 3) == 'T'
 if lost then
   if ARGV[11] == '' then return {6} end
   value = ARGV[11]
@@ -29,7 +30,8 @@ if lost then
 end
 
 local function answer(code, is_estimated, late)
-  return {code, now, seq, epoch, hold.charged_nano, hold.charged_tokens, is_estimated and 1 or 0, late and 1 or 0}
+  return {code, now, seq, epoch, hold.charged_nano, hold.charged_tokens, is_estimated and 1 or 0, late and 1 or 0,
+    hold.wallet, #hold.drawn > 0 and cjson.encode(hold.drawn) or '', hold.nano, hold.tokens}
 end
 
 local was_estimated = hold.state == 'X' or hold.state == 'E'
@@ -45,9 +47,10 @@ if mode == 'hold' or nano == '' then nano = hold.nano end
 if mode == 'hold' or tokens == '' then tokens = hold.tokens end
 if mode == 'none' then nano, tokens, requests = '0', '0', '0' end
 local late = hold.state ~= 'O'
+local account = pay(hold, id, nano, tokens)
 append('settle', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, 'outcome', ARGV[9],
-  'estimated', ARGV[8], 'usage', ARGV[10], 'tally', lost and value or '')
-charge(hold, nano, tokens, requests, retention_ms)
+  'estimated', ARGV[8], 'usage', ARGV[10], 'tally', lost and value or '', paid(hold, account))
+charge(tenant, id, hold, account, nano, tokens, requests, retention_ms)
 hold.state, hold.ended_as = estimated and 'E' or 'S', late and content .. ' late' or content
 write_hold(field, hold)
 call('ZADD', DUE, math.max(hold.expires, now) + retention_ms, 'r:' .. field)

@@ -1,0 +1,138 @@
+"""What a refused caller can do: a cheaper model, a shorter answer, a later time, more funds."""
+
+from collections.abc import Mapping
+
+from tallystick.core.decision import Advice
+from tallystick.core.plan import SLOTS, Plan, Taken
+from tallystick.core.policy import Policy
+from tallystick.core.reasons import Reason
+from tallystick.core.subject import Subject
+from tallystick.core.weigh import decide
+from tallystick.engine.estimates import Estimate, cost_of
+from tallystick.engine.planner import Planner, Rules
+from tallystick.store.base import Refused
+
+MOST_MODELS = 8
+"""How many models are looked at for one refusal."""
+OF_ROOM = frozenset(
+    {Reason.CAN_NEVER_FIT, Reason.RATE_LIMITED, Reason.BUDGET_EXHAUSTED, Reason.INSUFFICIENT_FUNDS}
+)
+"""Refusals that a smaller call may escape."""
+
+
+class Adviser:
+    """Works out advice from what the store said: nothing is asked anew."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+
+    def advise(
+        self, rules: Rules, subject: Subject, estimate: Estimate, plan: Plan, refused: Refused
+    ) -> Advice:
+        """What would be allowed now instead of this call."""
+        first = 2 * len(plan.wallets)
+        funds, values = refused.values[:first], refused.values[first:]
+        at_ms = _when(plan, estimate, values, funds, refused)
+        more = _more(plan, refused)
+        if refused.reason not in OF_ROOM or estimate.usage is None:
+            return Advice(at_ms=at_ms, more=more)
+        known = {line.counter: values[2 * i : 2 * i + 2] for i, line in enumerate(plan.budgets)}
+        model = self._cheaper(rules, subject, estimate, plan, known, funds)
+        return Advice(model, _longest(plan, estimate, values, funds), at_ms, more)
+
+    def _cheaper(
+        self,
+        rules: Rules,
+        subject: Subject,
+        estimate: Estimate,
+        plan: Plan,
+        known: Mapping[str, list[int]],
+        funds: list[int],
+    ) -> str:
+        """The dearest of the policy's models that is cheaper than this one, and fits."""
+        asked, best, model = cost_of(estimate, plan.price).nano_usd, -1, ""
+        for name in models_of(rules.policy):
+            if name == plan.model:
+                continue
+            other = self._planner.plan(rules, subject, estimate._replace(model=name, provider=""))
+            cost = cost_of(estimate, other.price)
+            if not best < cost.nano_usd < asked or other.refuses(*cost):
+                continue
+            if all(line.counter in known for line in other.budgets):
+                values = [value for line in other.budgets for value in known[line.counter]]
+                if _fits(other, values, funds, Taken(*cost)):
+                    best, model = cost.nano_usd, name
+        return model
+
+
+def models_of(policy: Policy) -> list[str]:
+    """The models that a policy names exactly, the ladders' first; at most `MOST_MODELS`."""
+    names = [name for ladder in policy.ladders for name in ladder.to]
+    names += [name for name, _ in policy.prices.models]
+    exact = [name for name in dict.fromkeys(names) if "*" not in name and "?" not in name]
+    return exact[:MOST_MODELS]
+
+
+def _fits(plan: Plan, values: list[int], funds: list[int], taken: Taken) -> bool:
+    refusal = plan.refuses(taken.nano_usd, taken.tokens)
+    return not decide(plan, refusal, values, taken, funds=funds)[0]
+
+
+def _longest(plan: Plan, estimate: Estimate, values: list[int], funds: list[int]) -> int:
+    """The largest answer that fits, shorter than what was asked for; 0: none does."""
+    usage = estimate.usage
+    if usage is None:
+        return 0
+
+    def fits(output: int) -> bool:
+        cost = cost_of(estimate._replace(usage=usage._replace(output=output)), plan.price)
+        return _fits(plan, values, funds, Taken(*cost))
+
+    low, high = 0, usage.output
+    while high - low > 1:  # `low` fits or is 0, `high` does not
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _when(plan: Plan, estimate: Estimate, values: list[int], funds: list[int], refused: Refused) -> int:
+    """When the call would fit by time alone: every budget without room has a window that ends."""
+    if refused.reason in (Reason.NONE, Reason.CAN_NEVER_FIT) or refused.reason < Reason.CAN_NEVER_FIT:
+        return 0
+    cost = cost_of(estimate, plan.price)
+    taken, at_ms = Taken(*cost), 0
+    for i, line in enumerate(plan.budgets):
+        takes = taken[line.slot]
+        if line.rank and takes and values[2 * i] + values[2 * i + 1] + takes > line.ceiling:
+            if not line.end_ms:
+                return 0
+            at_ms = max(at_ms, line.end_ms)
+    pays = [
+        not taken[SLOTS[wallet.unit]] or funds[2 * i + 1] + taken[SLOTS[wallet.unit]] <= funds[2 * i]
+        for i, wallet in enumerate(plan.wallets)
+    ]
+    if plan.wallets and not any(pays):
+        ends = [
+            wallet.grant.expires_ms
+            for wallet in plan.wallets
+            if wallet.grant and taken[SLOTS[wallet.unit]] <= wallet.grant.amount
+        ]
+        if not ends:
+            return 0
+        at_ms = max(at_ms, min(ends))
+    return at_ms
+
+
+def _more(plan: Plan, refused: Refused) -> str:
+    """Whom to ask."""
+    if refused.binds:
+        line = plan.budgets[refused.binds - 1]
+        return f"ask for a higher limit of budget {line.name} in the policy of tenant {plan.tenant}"
+    if refused.reason is Reason.INSUFFICIENT_FUNDS and plan.wallets:
+        wallet = plan.wallets[-1]
+        return f"ask for funds: tallystick wallet credit {plan.tenant} {wallet.name} AMOUNT"
+    if refused.reason is Reason.MODEL_NOT_ALLOWED:
+        return f"ask for the model to be let through by `models` in the policy of tenant {plan.tenant}"
+    if refused.reason is Reason.PRICE_UNKNOWN:
+        return f"ask for a price of the model in `prices` of the policy of tenant {plan.tenant}"
+    return ""

@@ -1,0 +1,40 @@
+"""From plans to what the store is asked."""
+
+from tallystick.core.hold import Hold, hold_body
+from tallystick.core.plan import Plan, ceiling_of, parse_counter
+from tallystick.core.policy import Policy
+from tallystick.core.reasons import Reason
+from tallystick.core.subject import priority_in
+from tallystick.engine.estimates import Estimate, cost_of
+from tallystick.store.base import Try
+
+
+def tries_of(plan: Plan, estimate: Estimate, about: str) -> tuple[Try, ...]:
+    """The models to try, in order: the one that was asked for, those to use instead, and again the first
+    where it was weighed against lower limits.
+    """
+    cost = cost_of(estimate, plan.price)
+    refusal = plan.refuses(cost.nano_usd, cost.tokens)
+    first = Try(plan, cost.nano_usd, cost.tokens, refusal, hold_body(plan, about), plan.soft)
+    if not plan.rungs:
+        return (first,)
+    tries = [first]
+    for rung in plan.rungs:
+        nano_usd, tokens = cost_of(estimate, rung.price)
+        tries.append(Try(rung, nano_usd, tokens, rung.refuses(nano_usd, tokens), hold_body(rung, about)))
+    if plan.soft is not None:
+        tries.append(first._replace(soft=None))
+    return tuple(tries)
+
+
+def limits_of(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
+    """The ceilings in force for a hold's budgets; those that the policy dropped refuse no more."""
+    now = {budget.name: budget for budget in policy.budgets}
+    limits = []
+    for line in hold.budgets:
+        budget = now.get(parse_counter(line.counter)[0])
+        if budget is None:
+            limits.append((line.ceiling, Reason.NONE))
+        else:
+            limits.append((ceiling_of(budget, priority_in(hold.subject)), line.rank))
+    return tuple(limits)

@@ -1,0 +1,108 @@
+-- A wallet's funds: lots, how they come, are drawn, and lapse. Mirrors core/lots.py,
+-- which says why. A lot: {id, kind, expires (0 never), amount, source, rollover}.
+local GRANT_ID, GRANT, PAID = 'grant', 1, 3
+
+local function open_account(counter)
+  local v = call('HMGET', COUNT, counter .. ':f', counter .. ':b', counter .. ':h', counter .. ':g', counter .. ':l')
+  return {counter = counter, funds = v[1] or '0', balance = v[2] or '0', held = v[3] or '0',
+    marker = v[4] or '', lots = v[5] and cjson.decode(v[5]) or {}}
+end
+
+local function keep_account(a)
+  local c, soonest = a.counter, nil
+  call('HSET', COUNT, c .. ':f', a.funds, c .. ':b', a.balance, c .. ':h', a.held)
+  if a.marker ~= '' then call('HSET', COUNT, c .. ':g', a.marker) end
+  if #a.lots > 0 then call('HSET', COUNT, c .. ':l', cjson.encode(a.lots)) else call('HDEL', COUNT, c .. ':l') end
+  for _, lot in ipairs(a.lots) do
+    if lot[3] > now and (not soonest or lot[3] < soonest) then soonest = lot[3] end
+  end
+  if soonest then call('ZADD', DUE, soonest, 'l:' .. c) else call('ZREM', DUE, 'l:' .. c) end
+end
+
+local function with_amount(lot, amount)
+  return {lot[1], lot[2], lot[3], amount, lot[5], lot[6]}
+end
+
+local function rank_before(a, b) -- whether a is drawn before b, or as soon
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  return b[3] == 0 or (a[3] ~= 0 and a[3] <= b[3])
+end
+
+local function insert(a, lot)
+  if lot[4] == '0' then return end
+  local at = 1
+  for i, other in ipairs(a.lots) do
+    if other[1] == lot[1] and other[2] == lot[2] and other[3] == lot[3] then
+      other[4] = add(other[4], lot[4])
+      return
+    end
+    if rank_before(other, lot) then at = i + 1 end
+  end
+  table.insert(a.lots, at, lot)
+end
+
+local function receive(a, lot)
+  local debt = less(a.balance, '0') and negate(a.balance) or '0'
+  a.funds, a.balance = add(a.funds, lot[4]), add(a.balance, lot[4])
+  insert(a, with_amount(lot, add(lot[4], negate(least(debt, lot[4])))))
+end
+
+-- `source`: only lots that were allocated from this wallet.
+local function draw(a, amount, source)
+  local drawn, kept = {}, {}
+  for _, lot in ipairs(a.lots) do
+    local part = (not source or lot[5] == source) and least(lot[4], amount) or '0'
+    amount = add(amount, negate(part))
+    if part ~= '0' then drawn[#drawn + 1] = with_amount(lot, part) end
+    if part ~= lot[4] then kept[#kept + 1] = with_amount(lot, add(lot[4], negate(part))) end
+  end
+  a.lots = kept
+  return drawn
+end
+
+local function give_back(a, lot)
+  a.funds = add(a.funds, negate(lot[4]))
+  receive(a, lot)
+end
+
+-- Undoes a part of a charge; what remains drawn.
+local function refund(a, amount, drawn, owed, refund_id)
+  local back, kept = least(amount, owed), {unpack(drawn)}
+  give_back(a, {refund_id, PAID, 0, back, '', '0'})
+  amount = add(amount, negate(back))
+  while amount ~= '0' and #kept > 0 do
+    local lot = table.remove(kept)
+    back = least(amount, lot[4])
+    if back ~= lot[4] then kept[#kept + 1] = with_amount(lot, add(lot[4], negate(back))) end
+    amount = add(amount, negate(back))
+    if lot[3] ~= 0 and lot[3] <= now then a.funds = add(a.funds, negate(back))
+    else give_back(a, with_amount(lot, back)) end
+  end
+  return kept
+end
+
+-- Lets go of what has expired, but for what open holds may need; how much.
+local function lapse(a, renewing)
+  local held, lapsed, carried, kept = a.held, '0', '0', {}
+  local rollover = '0'
+  if less(held, '0') then held = '0' end
+  for _, lot in ipairs(a.lots) do
+    if (lot[3] > 0 and lot[3] <= now) or (renewing and lot[1] == GRANT_ID and lot[3] > 0) then
+      local needed = least(lot[4], held)
+      held = add(held, negate(needed))
+      local left, room = add(lot[4], negate(needed)), add(lot[6], negate(carried))
+      local carry = least(left, less(room, '0') and '0' or room)
+      carried, lapsed = add(carried, carry), add(lapsed, add(left, negate(carry)))
+      if less(rollover, lot[6]) then rollover = lot[6] end
+      if needed ~= '0' then
+        kept[#kept + 1] = {lot[1], lot[2], math.min(lot[3], now), needed, lot[5], '0'}
+      end
+    else
+      kept[#kept + 1] = lot
+    end
+  end
+  a.lots = kept
+  a.funds, a.balance = add(a.funds, negate(lapsed)), add(a.balance, negate(lapsed))
+  insert(a, {GRANT_ID, GRANT, 0, carried, '', rollover})
+  return lapsed
+end
