@@ -1,13 +1,15 @@
 """From decisions to responses."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tallystick.core.decision import NOTHING, BudgetState, Decision, Refusal, WalletState
+from tallystick.core.lots import Lot, LotKind
 from tallystick.core.money import MAX_AMOUNT
-from tallystick.core.plan import BudgetLine, Plan, Taken
+from tallystick.core.plan import BudgetLine, Plan, Taken, parse_counter
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.engine.answers import Balance, Extension
@@ -19,6 +21,12 @@ UNITS = {
     Unit.TOKENS: pb.UNIT_TOKENS,
     Unit.REQUESTS: pb.UNIT_REQUESTS,
     Unit.CONCURRENT: pb.UNIT_CONCURRENT,
+}
+
+LOT_KINDS = {
+    LotKind.GRANT: pb.LOT_KIND_GRANT,
+    LotKind.EARNED: pb.LOT_KIND_EARNED,
+    LotKind.PAID: pb.LOT_KIND_PAID,
 }
 
 
@@ -126,14 +134,29 @@ def write_wallet(state: WalletState) -> pb.WalletState:
     )
 
 
+def write_draws(drawn: Iterable[Lot]) -> list[pb.Draw]:
+    """What was drawn from each lot, in the order of the first draw."""
+    amounts: Counter[tuple[str, LotKind]] = Counter()
+    for lot in drawn:
+        amounts[lot.id, lot.kind] += lot.amount
+    return [
+        pb.Draw(lot=lot_id, kind=LOT_KINDS[kind], amount=clamp(n)) for (lot_id, kind), n in amounts.items()
+    ]
+
+
 def write_settled(reservation_id: str, settled: Settled) -> pb.SettleResponse:
-    """What is charged now."""
-    return pb.SettleResponse(
+    """What is charged now, and what paid for it."""
+    response = pb.SettleResponse(
         reservation_id=reservation_id,
         charged=pb.Cost(nano_usd=settled.nano_usd, tokens=settled.tokens),
         estimated=settled.estimated,
         late=settled.late,
+        drawn=write_draws(settled.drawn),
     )
+    if settled.wallet:
+        response.wallet, response.wallet_group, unit = parse_counter(settled.wallet)
+        response.wallet_unit = UNITS[unit]
+    return response
 
 
 def write_released(reservation_id: str, released: Released) -> pb.ReleaseResponse:

@@ -292,7 +292,7 @@ class MemoryStore:
             available = min(available, sum(lot.amount for lot in account.lots if lot.source == target))
         amount = ask.amount or (available if allocated else 0)
         if amount > available or amount <= 0:
-            raise FundsMissing(f"{max(0, available)} are available, not {amount}")
+            raise FundsMissing(f"{available} are available, not {ask.amount}", available)
         if came[0]:
             p.append_grant(tenant, ask.source, *came)
         receiver = _open_wallet(p, tenant, ask.target) if ask.target else None
