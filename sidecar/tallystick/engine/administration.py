@@ -61,7 +61,7 @@ class Administration:
             raise InvalidArgument("to.wallet", f"expected a wallet in {unit}, as {source.name} is")
         if target and target.counter == source.counter:
             raise InvalidArgument("to", "expected another wallet than from")
-        move_id = call.move_id or f"{call.kind[0]}-{os.urandom(12).hex()}"
+        move_id = call.move_id or f"{'t' if target else 'd'}-{os.urandom(12).hex()}"
         ask = MoveAsk(call.kind, move_id, source, target, call.amount, call.reason)
         try:
             moved = await self._store.move(call.tenant, ask)
