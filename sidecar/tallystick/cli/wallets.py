@@ -43,7 +43,7 @@ def credit(
     connection: AdminConnection,
 ) -> None:
     """Add paid funds to a wallet."""
-    from tallystick.services.writing import UNITS
+    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
     paid = read_amount("AMOUNT", amount)

@@ -6,7 +6,7 @@ from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.reading import read_credit, read_tenant
-from tallystick.services.writing import write_wallet
+from tallystick.services.writing_states import write_wallet
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
 
