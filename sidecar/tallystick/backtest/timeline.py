@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
+from typing import Self
 
 from tallystick.backtest.calls import PastCall
 
@@ -18,27 +19,26 @@ _time_of = attrgetter("time_ms")
 
 
 class Timeline:
-    """All calls, those of one time in the order in which they came.
+    """All calls, those of one time in the order in which they came. Use it as a context manager."""
 
-    Reads them all when it is made. Give it back with `close`.
-    """
-
-    def __init__(self, calls: Iterable[PastCall], run_calls: int = RUN_CALLS) -> None:
+    def __init__(self, run_calls: int = RUN_CALLS) -> None:
         self.count = 0
         self.longest_ms = 0
         """How long the longest call was open."""
+        self._run_calls = run_calls
         self._last: list[PastCall] = []
         self._runs: list[list[int]] = []
         """Where the batches of each run begin in the file."""
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` ends it
-        self._read(iter(calls), run_calls)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `__exit__` closes it
 
-    def _read(self, calls: Iterator[PastCall], run_calls: int) -> None:
-        while run := list(islice(calls, run_calls)):
+    def read(self, calls: Iterable[PastCall]) -> None:
+        """Takes all calls, once."""
+        rest = iter(calls)
+        while run := list(islice(rest, self._run_calls)):
             self.count += len(run)
             self.longest_ms = max(self.longest_ms, *(call.duration_ms for call in run))
             run.sort(key=_time_of)
-            if len(run) == run_calls:
+            if len(run) == self._run_calls:
                 self._runs.append(self._write(run))
             else:
                 self._last = run
@@ -58,6 +58,8 @@ class Timeline:
             self._file.seek(place)
             yield from pickle.load(self._file)  # noqa: S301 - our own, of a moment ago
 
-    def close(self) -> None:
-        """Drops the calls."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -70,7 +70,7 @@ def backtest(
     else:
         from tallystick.cli.backtest_tables import show_report
 
-        show_report(report, seconds)
+        show_report(report, wallets, seconds)
     _tell_notes(usage, rows)
     if rows.bad_count:
         raise typer.Exit(ExitCode.REFUSED)
@@ -89,15 +89,14 @@ def _wallets(text: str) -> Any:
 def _replay(document: str, wallets: Any, file: str, rows: "UsageFile", progress: "Progress") -> "Report":
     """Read the calls, and make them all again."""
     import asyncio
-    from contextlib import closing
 
     from tallystick.backtest import BadUsageFile, Replay, Report, Timeline
 
-    try:
-        timeline = Timeline(rows.calls())
-    except BadUsageFile as error:
-        raise CommandError(ExitCode.REFUSED, f"{file}:{error}") from None
-    with closing(timeline):
+    with Timeline() as timeline:
+        try:
+            timeline.read(rows.calls())
+        except BadUsageFile as error:
+            raise CommandError(ExitCode.REFUSED, f"{file}:{error}") from None
         if not timeline.count:
             bad = [f"{file}:{row}" for row in rows.bad_rows]
             raise CommandError(ExitCode.REFUSED, f"{file}: expected at least one call", *bad)

@@ -28,11 +28,12 @@ Row = tuple[Sequence[str], Sequence[str]]
 """Texts, and amounts."""
 
 
-def show_report(report: Report, seconds: float) -> None:
+def show_report(report: Report, wallets: str, seconds: float) -> None:
     """Print it, the most important first."""
     calls = report.made.calls
     first, last = time_text(report, report.first_ms), time_text(report, report.last_ms)
-    show(Text(f"{report.policy.tenant}: {calls} calls, {first} to {last}", style="bold"), "")
+    funds = f", wallets {wallets}" if report.policy.wallets else ""
+    show(Text(f"{report.policy.tenant}: {calls} calls, {first} to {last}{funds}", style="bold"), "")
     _show_decisions(report)
     _show_budgets(report)
     _show_days(report)
