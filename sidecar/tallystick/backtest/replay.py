@@ -79,7 +79,7 @@ class Replay:
         """The policy's time zone, which is that of days; a budget may have another for its windows."""
         self.clock = ReplayClock()
         # A hold is remembered as long as a late settle may come, and no longer: there are no retries.
-        self.store = MemoryStore(1, longest_ms + 1, clock_ms=self.clock.now_ms)
+        self.store = MemoryStore(partitions=1, retention_ms=longest_ms + 1, clock_ms=self.clock.now_ms)
         metrics = Metrics("backtest")
         self._planner = Planner(self.store, metrics)
         self._planner.clock = self.clock
@@ -111,13 +111,13 @@ class Replay:
 
     async def _make(self, number: int, call: PastCall, report: Report) -> None:
         ask = ReserveCall(
-            self.policy.tenant,
-            f"b-{number}",
-            "",
-            call.subject,
-            call.model,
-            call.provider,
-            TokenEstimate(call.usage.total_input, call.max_output),
+            tenant=self.policy.tenant,
+            reservation_id=f"b-{number}",
+            content="",
+            subject=call.subject,
+            model=call.model,
+            provider=call.provider,
+            estimate=TokenEstimate(input=call.usage.total_input, max_output=call.max_output),
         )
         decision = await self._engine.reserve(ask)
         if _lacks_funds(decision) and self._wallets is Wallets.UNLIMITED and await self._fund(call):
@@ -133,7 +133,15 @@ class Replay:
         for wallet in self.policy.wallets:
             group = {name: call.subject.value(name) for name in wallet.per}
             if all(group.values()):
-                credit = CreditCall(self.policy.tenant, wallet.name, group, UNLIMITED, wallet.unit, "", "")
+                credit = CreditCall(
+                    tenant=self.policy.tenant,
+                    wallet=wallet.name,
+                    group=group,
+                    amount=UNLIMITED,
+                    unit=wallet.unit,
+                    credit_id="",
+                    reason="",
+                )
                 await self._administration.credit(credit)
                 return True
         return False
@@ -146,12 +154,12 @@ class Replay:
             used = call.usage.total > 0
             settled = await self._engine.settle(
                 SettleCall(
-                    self.policy.tenant,
-                    decision.reservation_id,
-                    "",
-                    decision.tally,
-                    Outcome.COMPLETED if used else Outcome.PROVIDER_ERROR_UNBILLED,
-                    call.usage if used else None,
+                    tenant=self.policy.tenant,
+                    reservation_id=decision.reservation_id,
+                    content="",
+                    tally=decision.tally,
+                    outcome=Outcome.COMPLETED if used else Outcome.PROVIDER_ERROR_UNBILLED,
+                    actual=call.usage if used else None,
                 )
             )
             report.settled(call, decision, day, settled.nano_usd)

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.backtest import PastCall, Wallets
+from tallystick.backtest.calls import MAX_TOKENS
 from tallystick.backtest.document import document_of
 from tallystick.core.decision import Decision
 from tallystick.core.ledger import replay as replay_ledger
 from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
-from tests.unit.backtest.trial import HOUR_MS, NOON_MS, POLICY, document, past, replayed
+from tests.unit.backtest.trial import HOUR_MS, NOON_MS, POLICY, document, past, read, replayed
 
 CALLS = [
     past(0),  # holds 100 + 2 × 100 = 300,000 nano-dollars of 500,000, costs 200,000
@@ -127,9 +128,9 @@ def test_calls_of_one_time_go_in_the_order_of_the_file() -> None:
 
 def test_a_call_that_was_open_for_longer_than_its_hold_is_charged_what_it_cost() -> None:
     policy = POLICY + "holds: {ttl: 1s}"
-    calls = [past(0, duration_ms=24 * HOUR_MS), past(HOUR_MS, "bob"), past(25 * HOUR_MS, "bob")]
-    replay, report = replayed(calls, policy)
-    assert report.spent.nano_usd == 3 * 200_000
+    others = [past(n * HOUR_MS, f"u{n}") for n in (1, 2, 25)]
+    replay, report = replayed([past(0, duration_ms=24 * HOUR_MS), *others], policy)
+    assert report.spent.nano_usd == 4 * 200_000
     kinds = [entry.fields["kind"] for entry in asyncio.run(replay.store.ledger(0, "0", 100))]
     assert "expire" in kinds
 
@@ -219,6 +220,29 @@ def test_the_order_of_rows_of_different_times_does_not_matter(calls: list[PastCa
         assert document(shuffled, TIGHT) == document(calls, TIGHT)
 
 
+def test_prices_are_those_of_the_time_of_the_call() -> None:
+    million = Usage(input=1_000_000)
+    calls = [past(at_ms, model="o3", usage=million) for at_ms in (-400 * 24 * HOUR_MS, 0)]
+    days = document(calls, "tenant: acme\nunmatched: allow")["days"]
+    # o3 fell from 10 to 2 dollars on 2025-06-10
+    assert [day["nano_usd"] for day in days] == ["10000000000", "2000000000"]
+    assert [day["spent_nano_usd"] for day in days] == ["10000000000", "2000000000"]
+
+
 def test_the_clock_goes_as_the_calls_did() -> None:
     replay, _ = replayed([past(0), past(HOUR_MS, duration_ms=70)])
     assert replay.clock.now_ms() == NOON_MS + HOUR_MS + 70
+
+
+def test_the_ledger_is_not_kept_for_the_whole_month() -> None:
+    replay, report = replayed([past(n * 1000) for n in range(2_500)])
+    assert report.made.calls == 2_500
+    assert len(replay.store.state(0).log) < 2_000
+    assert len(replay.store.state(0).hold) < 1_000  # those of ten minutes
+
+
+def test_the_largest_row_at_the_highest_price_is_still_an_amount() -> None:
+    policy = "tenant: acme\nunmatched: allow\nprices: {unknown_model: {input: 1000000, output: 1000000}}"
+    largest = ",".join([str(MAX_TOKENS)] * 6)
+    (call,) = read(f"time,model,max_output,{','.join(Usage._fields)}\n1780308000,m,{MAX_TOKENS},{largest}\n")
+    assert document([call], policy)["cost"]["spent_nano_usd"] == str(5 * 10**18)
