@@ -41,6 +41,7 @@ budgets:
   b: {limit: 25 USD, window: fortnight}
 """
 BODY = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100}'
+USAGE = "time,user,model,input,output\n2026-06-01T09:00:00Z,alice,house-llm,1000,500\n"
 ANSWER = '{"id": "x", "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}}'
 
 
@@ -52,7 +53,7 @@ class Cli:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
         self.environment |= {"TALLYSTICK_DATA_DIR": str(data_dir), "TZ": "UTC"}
         files = {"acme.yaml": POLICY, "pooled.yaml": POOLED_POLICY, "bad.yaml": BAD_POLICY}
-        files |= {"body.json": BODY, "answer.json": ANSWER}
+        files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE}
         for name, text in files.items():
             (directory / name).write_text(text)
 
@@ -502,8 +503,8 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 
 COMMANDS = (
-    *("serve", "demo", "policy validate", "policy apply", "policy show", "wallet credit", "wallet show"),
-    *("balance", "reserve", "settle", "release", "extend", "version"),
+    *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
+    *("wallet credit", "wallet show", "balance", "reserve", "settle", "release", "extend", "version"),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from tallystick.cli.about import demo, version
+from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import register
@@ -66,6 +67,7 @@ policy = _group("policy", "Check a policy, put it in force, show the one in forc
 register(policy, validate, "tallystick policy validate acme.yaml")
 register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
 register(policy, show_policy, "tallystick policy show acme", name="show")
+register(app, backtest, "tallystick backtest --policy acme.yaml --usage june.csv.gz")
 wallet = _group("wallet", "Prepaid funds: add to them, move them, list them.")
 register(
     wallet,

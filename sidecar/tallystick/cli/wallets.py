@@ -80,7 +80,7 @@ def credit(
 
     A debt is paid off first.
     """
-    from tallystick.services.writing import UNITS
+    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
     given = read_amount("AMOUNT", amount)
@@ -122,7 +122,7 @@ def debit(
 
     More than is available is refused.
     """
-    from tallystick.services.writing import UNITS
+    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
     given = read_amount("AMOUNT", amount)
@@ -165,7 +165,7 @@ def allocate(
 
     They keep their kind and expiry, and can be taken back with wallet reclaim as long as they are available.
     """
-    from tallystick.services.writing import UNITS
+    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
     given = read_amount("AMOUNT", amount)
@@ -199,7 +199,7 @@ def reclaim(
     connection: AdminConnection,
 ) -> None:
     """Take back from a wallet what another one allocated to it and is still available."""
-    from tallystick.services.writing import UNITS
+    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
     request = admin_pb2.ReclaimFundsRequest(tenant=tenant, transfer_id=new_id, reason=reason)

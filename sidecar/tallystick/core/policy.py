@@ -129,6 +129,8 @@ class PriceRules:
     """(pattern, price), the most specific first."""
     ceiling: Price | None = None
     """The price of a model that has none; without it such a model is refused."""
+    max_output: tuple[tuple[str, int], ...] = ()
+    """(pattern, tokens): the most that a model can answer with, the most specific first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class OutputRule(Enum):
     NUMBER = "number"
     """`Policy.max_output_tokens`"""
     CEILING = "ceiling"
-    """The most that the model can answer with."""
+    """The most that the model can answer with; the number, where that is not known."""
     LEARNED = "learned"
     """A high quantile of the answers so far, by model and workflow; the number, until there are some."""
 
@@ -170,7 +172,7 @@ class Policy:
     hold_ttl_ms: int = DEFAULT_HOLD_TTL_MS
     on_expiry: OnExpiry = OnExpiry.CHARGE
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
-    """Held where the request does not say how long the answer may be."""
+    """The number of `output_rule`."""
     output_rule: OutputRule = OutputRule.NUMBER
     ladders: tuple[Ladder, ...] = ()
     """The first whose pattern fits is the model's."""
@@ -183,4 +185,6 @@ def used_dimensions(wallets: tuple[WalletTemplate, ...], budgets: tuple[Budget, 
     used = {dimension for wallet in wallets for dimension in wallet.per}
     for budget in budgets:
         used.update(budget.per, budget.match.dimensions)
+        if budget.priorities:
+            used.add("priority")
     return tuple(sorted(used))

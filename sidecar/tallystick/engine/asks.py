@@ -10,8 +10,9 @@ from tallystick.store.base import Try
 
 
 def tries_of(plan: Plan, estimate: Estimate, about: str) -> tuple[Try, ...]:
-    """The models to try, in order: the one that was asked for, those to use instead, and again the first
-    where it was weighed against lower limits.
+    """The models to try, in order: the one that was asked for, and those to use instead.
+
+    Where the first is weighed against lower limits, it comes again at the end as it is.
     """
     cost = cost_of(estimate, plan.price)
     refusal = plan.refuses(cost.nano_usd, cost.tokens)

@@ -151,7 +151,7 @@ class Engine:
         record = tally
         if not record:
             hold = await self._store.hold(call.tenant, call.reservation_id)
-            if hold is None or not hold.body:
+            if hold is None or hold.empty:
                 raise ReservationNotFound(
                     f"no reservation {call.reservation_id!r}, and no tally came with it"
                 )
@@ -178,7 +178,7 @@ class Engine:
         """Gives an open hold more; a refusal is a decision."""
         rules = await self._rules(call.tenant)
         hold = await self._store.hold(call.tenant, call.reservation_id)
-        if hold is None or not hold.body:
+        if hold is None or hold.empty:
             raise ReservationNotFound(f"no reservation {call.reservation_id!r}")
         if call.tally:
             unseal(self._tally_key, call.tenant, call.reservation_id, call.tally)

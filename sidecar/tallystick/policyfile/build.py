@@ -3,11 +3,15 @@
 from typing import get_args
 
 from tallystick.core.policy import (
+    DEFAULT_MAX_OUTPUT_TOKENS,
     Budget,
+    Grant,
+    Ladder,
     Match,
     ModelRules,
     OnExhausted,
     OnExpiry,
+    OutputRule,
     Policy,
     PriceRules,
     Unmatched,
@@ -17,17 +21,19 @@ from tallystick.core.policy import (
 from tallystick.core.price import Price, Rate, free_price
 from tallystick.core.windows import CALENDAR, Span, Window
 from tallystick.policyfile import document as doc
-from tallystick.policyfile.values import UNITS, WindowText
+from tallystick.policyfile.fields import Day
+from tallystick.policyfile.values import UNITS, WindowText, part_of
 
 SESSION = "session"
-_DAYS: tuple[str, ...] = get_args(doc.Day)
+_DAYS: tuple[str, ...] = get_args(Day)
 
 
 def build_policy(document: doc.Document, version: int) -> Policy:
     """Make the policy that a document declares."""
     order = document.cascade if document.cascade is not None else list(document.wallets)
-    wallets = tuple(_wallet(name, document.wallets[name]) for name in order)
+    wallets = tuple(_wallet(name, document.wallets[name], document) for name in order)
     budgets = tuple(_budget(name, budget, document) for name, budget in document.budgets.items())
+    output_rule, max_output_tokens = _output(document.estimate)
     return Policy(
         tenant=document.tenant,
         version=version,
@@ -38,17 +44,33 @@ def build_policy(document: doc.Document, version: int) -> Policy:
         unmatched=Unmatched(document.unmatched),
         hold_ttl_ms=document.holds.ttl,
         on_expiry=OnExpiry[document.holds.on_expiry.upper()],
-        max_output_tokens=document.estimate.max_output,
+        max_output_tokens=max_output_tokens,
+        output_rule=output_rule,
+        ladders=tuple(Ladder(ladder.model, tuple(ladder.to), ladder.at) for ladder in document.downgrade),
         dimensions=used_dimensions(wallets, budgets),
     )
 
 
-def _wallet(name: str, wallet: doc.Wallet) -> WalletTemplate:
-    return WalletTemplate(name, tuple(wallet.per), UNITS[wallet.unit])
+def _output(estimate: doc.Estimate) -> tuple[OutputRule, int]:
+    """Find the rule and its number of tokens."""
+    if isinstance(estimate.max_output, int):
+        return OutputRule.NUMBER, estimate.max_output
+    return OutputRule(estimate.max_output), estimate.fallback or DEFAULT_MAX_OUTPUT_TOKENS
+
+
+def _wallet(name: str, wallet: doc.Wallet, document: doc.Document) -> WalletTemplate:
+    grant = _grant(wallet.grant, document) if wallet.grant else None
+    return WalletTemplate(name, tuple(wallet.per), UNITS[wallet.unit], grant)
+
+
+def _grant(grant: doc.Grant, document: doc.Document) -> Grant:
+    every = _window(WindowText(Span(grant.every)), grant, document)
+    return Grant(grant.amount.value, every, part_of(grant.amount, grant.rollover))
 
 
 def _budget(name: str, budget: doc.Budget, document: doc.Document) -> Budget:
-    window = _window(budget, document)
+    # Calls in flight have no window: no bounds either.
+    window = _window(budget.window or WindowText(Span.TOTAL), budget, document)
     per = tuple(budget.per)
     if window.span is Span.SESSION and SESSION not in per:
         per += (SESSION,)
@@ -61,14 +83,15 @@ def _budget(name: str, budget: doc.Budget, document: doc.Document) -> Budget:
         per=per,
         on_exhausted=OnExhausted(budget.on_exhausted),
         alerts=tuple(sorted(budget.alerts)),
+        priorities=tuple(budget.priorities.items()),
+        overage=part_of(budget.limit, budget.overage),
     )
 
 
-def _window(budget: doc.Budget, document: doc.Document) -> Window:
+def _window(text: WindowText, place: doc.Budget | doc.Grant, document: doc.Document) -> Window:
     """Make the window; what has no effect on it keeps its default, so that equal windows are equal."""
-    text = budget.window or WindowText(Span.TOTAL)  # calls in flight: no bounds either
-    zone = (budget.timezone or document.timezone) if text.span in CALENDAR else "UTC"
-    first_day = (budget.week_start or document.week_start) if text.span is Span.WEEK else _DAYS[0]
+    zone = (place.timezone or document.timezone) if text.span in CALENDAR else "UTC"
+    first_day = (place.week_start or document.week_start) if text.span is Span.WEEK else _DAYS[0]
     return Window(text.span, text.length_ms, zone, _DAYS.index(first_day))
 
 
@@ -78,6 +101,7 @@ def _prices(prices: doc.Prices, version: str) -> PriceRules:
     return PriceRules(
         tuple((pattern, _price(price, version)) for pattern, price in models),
         None if ceiling == "deny" else _price(ceiling, version),
+        tuple((pattern, price.max_output) for pattern, price in models if price.max_output is not None),
     )
 
 

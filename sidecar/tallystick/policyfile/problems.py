@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tallystick.core.errors import InvalidPolicy
-from tallystick.policyfile.document import SECTIONS, TAGS
+from tallystick.policyfile.document import SECTIONS, TAGS, Free
 from tallystick.policyfile.tree import Node, path_text, short
 from tallystick.policyfile.values import described, suggestion
 
@@ -78,7 +78,7 @@ def _expected(detail: ErrorDetails) -> str:
 def _unknown_key(loc: tuple[Any, ...]) -> str:
     """Say which keys are known where this one stands, and which is the nearest."""
     if "<free>" in loc:
-        return f"{UNKNOWN_KEY}free and no other beside it, got {short(str(loc[-1]))}"
+        return f"{UNKNOWN_KEY}{', '.join(Free.model_fields)} of a free model, got {short(str(loc[-1]))}"
     section = tuple(part for part in loc[:-1] if part not in TAGS)
     known = next(tuple(model.model_fields) for where, model in SECTIONS if _stands(section, where))
     return f"{UNKNOWN_KEY}{', '.join(known)}, got {short(str(loc[-1]))}{suggestion(str(loc[-1]), known)}"

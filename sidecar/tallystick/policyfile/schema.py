@@ -37,6 +37,8 @@ def _published(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     kept = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
+    if isinstance(kept.get("description"), str):
+        kept["description"] = " ".join(kept["description"].split())
     if {"type": "null"} in kept.get("anyOf", []):
         kept.update(next(choice for choice in kept.pop("anyOf") if choice != {"type": "null"}))
     if "patternProperties" in kept:

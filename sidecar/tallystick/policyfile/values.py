@@ -34,10 +34,13 @@ UNITS = {
 _SUFFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _LENGTH_UNITS = {"s": MS_PER_SECOND, "m": MS_PER_MINUTE, "h": MS_PER_HOUR, "d": MS_PER_DAY}
 
-AMOUNT_PATTERN = r"^(?=[^A-Za-z]*[1-9])[0-9]+(_[0-9]+)*(\.[0-9]+)?[kMG]? +(USD|tokens|requests|concurrent)$"
+_NUMBER_PATTERN = r"^(?=[^A-Za-z]*[1-9])[0-9]+(_[0-9]+)*(\.[0-9]+)?[kMG]? +"
+AMOUNT_PATTERN = rf"{_NUMBER_PATTERN}({'|'.join(UNITS)})$"
+FUNDS_PATTERN = rf"{_NUMBER_PATTERN}(USD|tokens)$"
 LENGTH_PATTERN = r"^[1-9][0-9]{0,8}[smhd]$"
 WINDOW_NAMES = tuple(span.value for span in Span if span not in (Span.FIXED, Span.ROLLING))
-WINDOW_PATTERN = rf"^({'|'.join(WINDOW_NAMES)}|[1-9][0-9]{{0,8}}[smhd])$"
+WINDOW_PATTERN = rf"^({'|'.join(WINDOW_NAMES)}|(rolling +)?[1-9][0-9]{{0,8}}[smhd])$"
+SHARE_PATTERN = r"^([1-9][0-9]?|100)%$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 TENANT_PATTERN = r"^[a-z0-9_.-]{1,64}$"
 LABEL_PATTERN = r"^label\.[a-z0-9_.-]{1,64}$"
@@ -46,7 +49,9 @@ _AMOUNT = re.compile(r"([0-9]+(?:_[0-9]+)*)(?:\.([0-9]+))?([kMG]?) +([A-Za-z]+)"
 _AMOUNT_EXPECTED = (
     "expected an amount and its unit, such as `25 USD`, `2M tokens`, `60 requests`, `32 concurrent`"
 )
-_WINDOW_EXPECTED = f"expected one of {', '.join(WINDOW_NAMES)}, or a length such as 30s, 10m, 6h, 2d"
+_WINDOW_EXPECTED = (
+    f"expected one of {', '.join(WINDOW_NAMES)}, or a length such as 30s, 10m, 6h, 2d, or `rolling 1h`"
+)
 
 FEMTO_PER_USD_PER_MILLION_TOKENS = 1_000_000_000
 MAX_USD_PER_MILLION_TOKENS = 1_000_000
@@ -60,12 +65,22 @@ class Amount(NamedTuple):
     unit: Unit
 
 
+class Share(NamedTuple):
+    """A percentage of an amount."""
+
+    percent: int
+
+    def of(self, amount: int) -> int:
+        """That part of the amount, rounded down."""
+        return amount * self.percent // 100
+
+
 class WindowText(NamedTuple):
     """What `window` says, before the time zone is known."""
 
     span: Span
     length_ms: int = 0
-    """Of a fixed length only."""
+    """Of a fixed or rolling length only."""
 
 
 def refuse(expected: str) -> NoReturn:
@@ -91,6 +106,11 @@ def suggestion(text: str, known: tuple[str, ...]) -> str:
     """Name the known word nearest to what was written, if one is near."""
     near = get_close_matches(text[:64], known[:64], n=1)  # it compares with each: slow for many
     return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def unit_text(unit: Unit) -> str:
+    """Name a unit as documents do."""
+    return next(name for name, known in UNITS.items() if known is unit)
 
 
 def text_value(value: Any) -> str:
@@ -125,6 +145,29 @@ def parse_amount(value: Any) -> Amount:
     return Amount(amount, unit)
 
 
+def parse_percent(value: Any) -> int:
+    """Read `70%`: whole, 1 to 100."""
+    if not isinstance(value, str) or not re.fullmatch(SHARE_PATTERN[1:-1], value):
+        refuse(f"expected a whole percentage from 1% to 100%, such as `80%`, got {described(value)}")
+    return int(value[:-1])
+
+
+def parse_part(value: Any) -> Amount | Share:
+    """Read an amount, or a percentage of one."""
+    if isinstance(value, str) and value.endswith("%"):
+        return Share(parse_percent(value))
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+        refuse(f"expected an amount such as `5 USD` or a percentage such as `25%`, got {described(value)}")
+    return parse_amount(value)
+
+
+def part_of(whole: Amount, part: Amount | Share | None) -> int:
+    """Find how much a part is, in the unit of the whole; percentages are rounded down."""
+    if part is None:
+        return 0
+    return part.of(whole.value) if isinstance(part, Share) else part.value
+
+
 def parse_rate(value: Any) -> int:
     """Read US dollars per million tokens: femto-dollars a token, exactly."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -157,11 +200,13 @@ def check_hold_ttl(length_ms: int) -> int:
 
 
 def parse_window(value: Any) -> WindowText:
-    """Read the name of a window or a fixed length."""
+    """Read the name of a window, a fixed length or a rolling one."""
     if isinstance(value, str) and value in WINDOW_NAMES:
         return WindowText(Span(value))
     if isinstance(value, str) and re.fullmatch(LENGTH_PATTERN[1:-1], value):
         return WindowText(Span.FIXED, parse_length(value))
+    if isinstance(value, str) and re.fullmatch(WINDOW_PATTERN[1:-1], value):
+        return WindowText(Span.ROLLING, parse_length(value.split()[1]))
     hint = suggestion(value, WINDOW_NAMES) if isinstance(value, str) else ""
     refuse(f"{_WINDOW_EXPECTED}, got {described(value)}{hint}")
 
@@ -193,11 +238,25 @@ def check_zone(value: Any) -> str:
 
 def check_pattern(value: Any) -> str:
     """Take a pattern in which only `*` and `?` stand for something else."""
+    text = check_value(value)
+    if "[" in text:
+        refuse(f"expected a pattern with * and ? as its only wildcards, without `[`, got {described(value)}")
+    return text
+
+
+def check_model(value: Any) -> str:
+    """Take the exact name of a model."""
+    text = check_value(value)
+    if any(wildcard in text for wildcard in "*?["):
+        refuse(f"expected the exact name of a model, without wildcards, got {described(value)}")
+    return text
+
+
+def check_value(value: Any) -> str:
+    """Take a value of a dimension."""
     text = text_value(value)
     if not text or not text.isprintable() or len(text.encode()) > MAX_VALUE_BYTES:
         refuse(f"expected 1 to {MAX_VALUE_BYTES} bytes of printable text, got {described(value)}")
-    if "[" in text:
-        refuse(f"expected a pattern with * and ? as its only wildcards, without `[`, got {described(value)}")
     return text
 
 

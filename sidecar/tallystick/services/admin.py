@@ -9,14 +9,8 @@ from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.reading import read_tenant
-from tallystick.services.wallets import (
-    read_allocate,
-    read_credit,
-    read_debit,
-    read_reclaim,
-    write_wallet_lots,
-)
-from tallystick.services.writing import clamp, write_draws
+from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
+from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
 

@@ -117,12 +117,12 @@ class ValkeyStore:
         code = reply[0]
         if code == ALLOW:
             stamp = Stamp(reply[1], reply[2], int(reply[3]))
-            tried, reason, binds, values = reply[6:10]
-            why = reason if tried == 1 else Reason(reason)
-            return Held(stamp, reply[4], reply[5], [int(value) for value in values], tried, why, binds)
+            _, _, _, _, payer, expires_ms, tried, why, binds, funds, cells, offset = reply
+            reason = Reason(why) if why else Reason.NONE
+            return Held(stamp, payer, expires_ms, _values(funds + cells[offset:]), tried, reason, binds)
         if code == DENY:
-            values = [int(value) for value in reply[7]]
-            return Refused(_stamp(reply), Reason(reply[4]), reply[5], values, reply[6])
+            _, _, _, _, why, binds, tried, funds, cells, offset = reply
+            return Refused(_stamp(reply), Reason(why), binds, _values(funds + cells[offset:]), tried)
         if code == AGAIN:
             return Again(reply[1], int(reply[2]))
         if code == REPLAY:

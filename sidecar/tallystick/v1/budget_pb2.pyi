@@ -290,17 +290,18 @@ class Advice(_message.Message):
     def __init__(self, model: _Optional[str] = ..., max_output: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., more: _Optional[str] = ...) -> None: ...
 
 class Downgrade(_message.Message):
-    __slots__ = ("reason", "budget", "wallet", "message")
-    FROM_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("asked_model", "reason", "budget", "wallet", "message")
+    ASKED_MODEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     WALLET_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    asked_model: str
     reason: Reason
     budget: str
     wallet: str
     message: str
-    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ..., **kwargs) -> None: ...
+    def __init__(self, asked_model: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ReserveResponse(_message.Message):
     __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade")

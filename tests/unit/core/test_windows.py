@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.windows import (
+    BUCKETS,
     CALENDAR,
     MAX_LENGTH_MS,
     MS_PER_DAY,
@@ -117,6 +118,19 @@ GOLDEN = [
     (Span.DAY, "America/New_York", "2024-11-03T12:00:00", "2024-11-03T04:00:00", "2024-11-04T05:00:00"),
     (Span.MONTH, "Europe/Berlin", "2024-03-15T00:00:00", "2024-02-29T23:00:00", "2024-03-31T22:00:00"),
     (Span.YEAR, "Europe/Berlin", "2024-07-01T00:00:00", "2023-12-31T23:00:00", "2024-12-31T23:00:00"),
+    # the other way round in the southern hemisphere: 25 hours in April, 23 in October
+    (Span.DAY, "Australia/Sydney", "2024-04-07T12:00:00", "2024-04-06T13:00:00", "2024-04-07T14:00:00"),
+    (Span.DAY, "Australia/Sydney", "2024-10-06T12:00:00", "2024-10-05T14:00:00", "2024-10-06T13:00:00"),
+    (Span.MONTH, "Australia/Sydney", "2024-04-07T12:00:00", "2024-03-31T13:00:00", "2024-04-30T14:00:00"),
+    (Span.YEAR, "Australia/Sydney", "2024-12-31T12:59:59", "2023-12-31T13:00:00", "2024-12-31T13:00:00"),
+    (Span.DAY, "Pacific/Chatham", "2024-04-07T00:00:00", "2024-04-06T10:15:00", "2024-04-07T11:15:00"),
+    (Span.DAY, "Pacific/Chatham", "2024-09-29T00:00:00", "2024-09-28T11:15:00", "2024-09-29T10:15:00"),
+    # weeks, months and quarters with a change in them
+    (Span.WEEK, "Europe/Berlin", "2024-03-31T12:00:00", "2024-03-24T23:00:00", "2024-03-31T22:00:00"),
+    (Span.WEEK, "Europe/Berlin", "2024-10-27T22:59:59", "2024-10-20T22:00:00", "2024-10-27T23:00:00"),
+    (Span.WEEK, "America/New_York", "2024-03-10T12:00:00", "2024-03-04T05:00:00", "2024-03-11T04:00:00"),
+    (Span.MONTH, "America/New_York", "2024-11-30T12:00:00", "2024-11-01T04:00:00", "2024-12-01T05:00:00"),
+    (Span.QUARTER, "America/New_York", "2024-03-31T12:00:00", "2024-01-01T05:00:00", "2024-04-01T04:00:00"),
     # midnight does not exist: the day begins at 01:00
     (Span.DAY, "America/Sao_Paulo", "2018-11-04T12:00:00", "2018-11-04T03:00:00", "2018-11-05T02:00:00"),
     (Span.DAY, "America/Sao_Paulo", "2018-11-04T02:59:59", "2018-11-03T03:00:00", "2018-11-04T03:00:00"),
@@ -136,6 +150,10 @@ GOLDEN = [
     (Span.HOUR, "Europe/Berlin", "2024-10-27T00:30:00", "2024-10-27T00:00:00", "2024-10-27T01:00:00"),
     (Span.HOUR, "Europe/Berlin", "2024-10-27T01:30:00", "2024-10-27T01:00:00", "2024-10-27T02:00:00"),
     (Span.HOUR, "Europe/Berlin", "2024-03-31T00:59:59", "2024-03-31T00:00:00", "2024-03-31T01:00:00"),
+    (Span.HOUR, "America/New_York", "2024-11-03T05:30:00", "2024-11-03T05:00:00", "2024-11-03T06:00:00"),
+    (Span.HOUR, "America/New_York", "2024-11-03T06:30:00", "2024-11-03T06:00:00", "2024-11-03T07:00:00"),
+    (Span.HOUR, "America/New_York", "2024-03-10T07:00:00", "2024-03-10T07:00:00", "2024-03-10T08:00:00"),
+    (Span.MINUTE, "Australia/Sydney", "2024-10-05T15:59:59", "2024-10-05T15:59:00", "2024-10-05T16:00:00"),
     (Span.HOUR, "Australia/Lord_Howe", "2024-04-06T14:45:00", "2024-04-06T14:00:00", "2024-04-06T15:00:00"),
     (Span.HOUR, "Australia/Lord_Howe", "2024-04-06T15:15:00", "2024-04-06T15:00:00", "2024-04-06T15:30:00"),
     (Span.HOUR, "Australia/Lord_Howe", "2024-10-05T15:45:00", "2024-10-05T15:30:00", "2024-10-05T16:00:00"),
@@ -145,9 +163,23 @@ GOLDEN = [
     (Span.DAY, "Pacific/Chatham", "2024-01-01T00:00:00", "2023-12-31T10:15:00", "2024-01-01T10:15:00"),
     (Span.DAY, "Pacific/Chatham", "2024-07-01T00:00:00", "2024-06-30T11:15:00", "2024-07-01T11:15:00"),
     (Span.DAY, "Etc/GMT+12", "2024-01-01T11:59:59", "2023-12-31T12:00:00", "2024-01-01T12:00:00"),
+    (Span.HOUR, "Pacific/Chatham", "2024-01-01T00:20:00", "2024-01-01T00:15:00", "2024-01-01T01:15:00"),
+    (Span.WEEK, "Pacific/Chatham", "2024-01-07T10:14:59", "2023-12-31T10:15:00", "2024-01-07T10:15:00"),
+    (Span.MONTH, "Pacific/Chatham", "2024-02-29T10:14:59", "2024-01-31T10:15:00", "2024-02-29T10:15:00"),
+    (Span.YEAR, "Pacific/Chatham", "2023-12-31T10:15:00", "2023-12-31T10:15:00", "2024-12-31T10:15:00"),
+    (Span.WEEK, "Etc/GMT+12", "2024-01-01T11:59:59", "2023-12-25T12:00:00", "2024-01-01T12:00:00"),
+    (Span.MONTH, "Etc/GMT+12", "2024-03-01T11:59:59", "2024-02-01T12:00:00", "2024-03-01T12:00:00"),
+    (Span.YEAR, "Etc/GMT+12", "2024-01-01T11:59:59", "2023-01-01T12:00:00", "2024-01-01T12:00:00"),
     (Span.DAY, "Pacific/Kiritimati", "2024-01-01T00:00:00", "2023-12-31T10:00:00", "2024-01-01T10:00:00"),
     # leap days, ends of months and years
     (Span.DAY, "UTC", "2024-02-29T23:59:59", "2024-02-29T00:00:00", "2024-03-01T00:00:00"),
+    (Span.DAY, "UTC", "2000-02-29T12:00:00", "2000-02-29T00:00:00", "2000-03-01T00:00:00"),
+    (Span.DAY, "UTC", "2023-02-28T23:59:59", "2023-02-28T00:00:00", "2023-03-01T00:00:00"),
+    (Span.WEEK, "UTC", "2024-02-29T12:00:00", "2024-02-26T00:00:00", "2024-03-04T00:00:00"),
+    (Span.MONTH, "UTC", "2000-02-29T12:00:00", "2000-02-01T00:00:00", "2000-03-01T00:00:00"),
+    (Span.MONTH, "UTC", "2024-01-31T23:59:59", "2024-01-01T00:00:00", "2024-02-01T00:00:00"),
+    (Span.MONTH, "UTC", "2024-04-30T23:59:59", "2024-04-01T00:00:00", "2024-05-01T00:00:00"),
+    (Span.MONTH, "Europe/Berlin", "2024-04-29T22:00:00", "2024-03-31T22:00:00", "2024-04-30T22:00:00"),
     (Span.MONTH, "UTC", "2023-02-28T23:59:59", "2023-02-01T00:00:00", "2023-03-01T00:00:00"),
     (Span.MONTH, "UTC", "2024-02-29T12:00:00", "2024-02-01T00:00:00", "2024-03-01T00:00:00"),
     (Span.MONTH, "UTC", "2100-02-28T12:00:00", "2100-02-01T00:00:00", "2100-03-01T00:00:00"),
@@ -178,6 +210,56 @@ def test_a_week_begins_on_the_day_it_is_told(week_start: int, start: str) -> Non
     assert found[1] - found[0] == 7 * MS_PER_DAY
 
 
+@pytest.mark.parametrize(
+    ("zone", "week_start", "now", "start", "end"),
+    [  # the week in which the clocks change, and zones in which it is another day than in UTC
+        ("America/New_York", 6, "2024-03-10T12:00:00", "2024-03-10T05:00:00", "2024-03-17T04:00:00"),
+        ("America/New_York", 6, "2024-11-03T12:00:00", "2024-11-03T04:00:00", "2024-11-10T05:00:00"),
+        ("Europe/Berlin", 5, "2024-03-29T22:59:59", "2024-03-22T23:00:00", "2024-03-29T23:00:00"),
+        ("Europe/Berlin", 5, "2024-03-29T23:00:00", "2024-03-29T23:00:00", "2024-04-05T22:00:00"),
+        ("Pacific/Chatham", 6, "2024-01-06T10:15:00", "2024-01-06T10:15:00", "2024-01-13T10:15:00"),
+        ("Etc/GMT+12", 6, "2024-01-07T11:59:59", "2023-12-31T12:00:00", "2024-01-07T12:00:00"),
+    ],
+)
+def test_a_week_begins_on_its_day_in_its_zone(
+    zone: str, week_start: int, now: str, start: str, end: str
+) -> None:
+    found = bounds(Window(Span.WEEK, zone=zone, week_start=week_start), unix_ms(now))
+    assert tuple(map(utc_text, found)) == (start, end)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(st.sampled_from(ODD_ZONES), st.sampled_from(ALL_ZONES)),
+    st.sampled_from([Span.WEEK, Span.MONTH, Span.QUARTER, Span.YEAR]),
+    st.integers(0, 6),
+    INSTANTS,
+)
+def test_longer_windows_are_made_of_whole_days(zone: str, span: Span, week_start: int, now_ms: int) -> None:
+    start, end = bounds(Window(span, zone=zone, week_start=week_start), now_ms)
+    day = Window(Span.DAY, zone=zone)
+    assert bounds(day, start)[0] == start
+    assert bounds(day, end)[0] == end
+    if span in (Span.QUARTER, Span.YEAR):
+        assert bounds(Window(Span.MONTH, zone=zone), start)[0] == start
+
+
+@pytest.mark.parametrize(("year", "days"), [(2023, 365), (2024, 366)])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Sydney", "Pacific/Chatham"])
+def test_the_days_of_a_year_one_by_one(zone: str, year: int, days: int) -> None:
+    start, end = bounds(Window(Span.YEAR, zone=zone), unix_ms(f"{year}-07-01T00:00"))
+    lengths = []
+    while start < end:
+        day_start, day_end = bounds(Window(Span.DAY, zone=zone), start)
+        local = datetime.fromtimestamp(start / 1000, ZoneInfo(zone))
+        assert (day_start, local.hour, local.minute) == (start, 0, 0)
+        lengths.append((day_end - day_start) // MS_PER_HOUR)
+        start = day_end
+    assert start == end
+    assert sorted(set(lengths)) == [23, 24, 25]
+    assert (len(lengths), lengths.count(23), lengths.count(25)) == (days, 1, 1)
+
+
 def test_a_fixed_length_is_aligned_to_the_epoch() -> None:
     ten_minutes = Window(Span.FIXED, 600_000)
     assert ten_minutes.bounds(0) == (0, 600_000)
@@ -186,9 +268,37 @@ def test_a_fixed_length_is_aligned_to_the_epoch() -> None:
     assert ten_minutes.bounds(-1) == (-600_000, 0)
 
 
-@pytest.mark.parametrize("span", [Span.SESSION, Span.TOTAL])
-def test_session_and_total_have_no_bounds(span: Span) -> None:
-    assert Window(span).bounds(0) is None
+@pytest.mark.parametrize(
+    "window", [Window(Span.SESSION), Window(Span.TOTAL), Window(Span.ROLLING, MS_PER_HOUR)]
+)
+def test_session_total_and_rolling_have_no_bounds(window: Window) -> None:
+    assert window.bounds(0) is None
+    assert window.bounds(10**18) is None  # nor an instant that they could not say
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "bucket_ms"),
+    [
+        (1, 1),
+        (59, 1),
+        (60, 1),
+        (61, 2),
+        (1_000, 17),
+        (30_000, 500),
+        (90_001, 1_501),
+        (MS_PER_HOUR, MS_PER_MINUTE),
+        (30 * MS_PER_DAY, 12 * MS_PER_HOUR),
+        (MAX_LENGTH_MS, 527_040_000),
+    ],
+)
+def test_a_rolling_window_has_sixty_buckets(length_ms: int, bucket_ms: int) -> None:
+    assert Window(Span.ROLLING, length_ms).bucket_ms == bucket_ms
+
+
+@given(st.integers(1, MAX_LENGTH_MS))
+def test_the_buckets_of_a_rolling_window_cover_it_and_are_no_longer_than_that(length_ms: int) -> None:
+    bucket_ms = Window(Span.ROLLING, length_ms).bucket_ms
+    assert (bucket_ms - 1) * BUCKETS < length_ms <= bucket_ms * BUCKETS
 
 
 @pytest.mark.parametrize(
@@ -207,6 +317,10 @@ def test_session_and_total_have_no_bounds(span: Span) -> None:
         (Window(Span.FIXED, MS_PER_HOUR + 1), "3600001ms", False),
         (Window(Span.FIXED, 6 * MS_PER_HOUR), "6h", False),
         (Window(Span.FIXED, 2 * MS_PER_DAY), "2d", False),
+        (Window(Span.ROLLING, 90_000), "rolling 90s", True),
+        (Window(Span.ROLLING, MS_PER_HOUR), "rolling 1h", True),
+        (Window(Span.ROLLING, MS_PER_HOUR + 1), "rolling 3600001ms", False),
+        (Window(Span.ROLLING, 30 * MS_PER_DAY), "rolling 30d", False),
     ],
 )
 def test_text_and_shortness(window: Window, text: str, is_short: bool) -> None:
@@ -224,6 +338,9 @@ def test_length_text_keeps_the_length_whole() -> None:
         (Span.FIXED, 0, "UTC", 0),
         (Span.FIXED, -1, "UTC", 0),
         (Span.FIXED, MAX_LENGTH_MS + 1, "UTC", 0),
+        (Span.ROLLING, 0, "UTC", 0),
+        (Span.ROLLING, -1, "UTC", 0),
+        (Span.ROLLING, MAX_LENGTH_MS + 1, "UTC", 0),
         (Span.DAY, 1, "UTC", 0),
         (Span.TOTAL, 1, "UTC", 0),
         (Span.WEEK, 0, "UTC", 7),

@@ -10,10 +10,13 @@ from tallystick.core.money import MAX_AMOUNT, NANO_PER_USD
 from tallystick.core.policy import (
     DEFAULT_ALERTS,
     Budget,
+    Grant,
+    Ladder,
     Match,
     ModelRules,
     OnExhausted,
     OnExpiry,
+    OutputRule,
     Policy,
     PriceRules,
     Unit,
@@ -57,10 +60,15 @@ def test_every_example_of_the_reference_loads(text: str) -> None:
 
 def test_the_complete_example() -> None:
     policy = load_policy(EXAMPLES[0], 7)
+    berlin_month = Window(Span.MONTH, zone="Europe/Berlin")
     assert policy == Policy(
         tenant="acme",
         version=7,
-        wallets=(WalletTemplate("user", ("user",)), WalletTemplate("team", ("team",)), WalletTemplate("org")),
+        wallets=(
+            WalletTemplate("user", ("user",), grant=Grant(20 * USD, berlin_month)),
+            WalletTemplate("team", ("team",), grant=Grant(500 * USD, berlin_month, 100 * USD)),
+            WalletTemplate("org"),
+        ),
         budgets=(
             Budget(
                 "developer-daily",
@@ -76,15 +84,23 @@ def test_the_complete_example() -> None:
                 Unit.NANO_USD,
                 Window(Span.WEEK, zone="Europe/Berlin"),
                 per=("repository",),
+                on_exhausted=OnExhausted.DOWNGRADE,
             ),
             Budget(
                 "production",
                 20_000 * USD,
                 Unit.NANO_USD,
-                Window(Span.MONTH, zone="Europe/Berlin"),
+                berlin_month,
                 Match((("environment", ("prod",)),)),
                 ("service",),
                 OnExhausted.ALERT,
+            ),
+            Budget(
+                "shared-pool",
+                2_000_000,
+                Unit.TOKENS,
+                Window(Span.ROLLING, 3_600_000),
+                priorities=(("low", 70), ("normal", 90)),
             ),
             Budget(
                 "new-york-desk",
@@ -93,7 +109,7 @@ def test_the_complete_example() -> None:
                 Window(Span.DAY, zone="America/New_York"),
                 Match((("team", ("desk-ny",)),)),
             ),
-            Budget("bursts", 60, Unit.REQUESTS, Window(Span.FIXED, 60_000), per=("user",)),
+            Budget("bursts", 60, Unit.REQUESTS, Window(Span.FIXED, 60_000), per=("user",), overage=6),
             Budget("in-flight", 32, Unit.CONCURRENT, Window(Span.TOTAL), per=("service",)),
             Budget("loops", 5, Unit.REQUESTS, Window(Span.FIXED, 600_000), per=("session", "prompt")),
         ),
@@ -102,11 +118,15 @@ def test_the_complete_example() -> None:
             (
                 ("house-llm", rates(400, 40, 400, 400, 1600, version="policy 7")),
                 ("local/*", free_price("policy 7")),
-            )
+            ),
+            max_output=(("house-llm", 16_384),),
         ),
+        max_output_tokens=2_048,
+        output_rule=OutputRule.LEARNED,
+        ladders=(Ladder("gpt-5", ("gpt-5-mini", "gpt-5-nano"), 80),),
     )
     assert policy.dimensions == (
-        "environment", "prompt", "repository", "service", "session", "team", "user"
+        "environment", "priority", "prompt", "repository", "service", "session", "team", "user"
     )  # fmt: skip
 
 
@@ -194,6 +214,11 @@ def test_amounts_are_exact(text: str, limit: int | None, unit: Unit | None) -> N
         ("window: 1m", Window(Span.FIXED, 60_000)),
         ("window: 6h", Window(Span.FIXED, 21_600_000)),
         ("window: 366d", Window(Span.FIXED, 366 * 86_400_000)),
+        ("window: rolling 30s", Window(Span.ROLLING, 30_000)),
+        ("window: rolling 10m", Window(Span.ROLLING, 600_000)),
+        ("window: rolling  1h", Window(Span.ROLLING, 3_600_000)),
+        ("window: rolling 30d", Window(Span.ROLLING, 30 * 86_400_000)),
+        ("window: rolling 366d", Window(Span.ROLLING, 366 * 86_400_000)),
     ],
 )
 def test_windows(keys: str, window: Window) -> None:

@@ -57,11 +57,7 @@ local function end_lots(counter)
   keep_account(account)
 end
 
-local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
-
--- Ends at most `limit` due entries; true when there may be more.
-local function end_due(limit, retention_ms)
-  local members = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+local function end_members(members, retention_ms)
   for _, member in ipairs(members) do
     local kind, field = member:sub(1, 1), member:sub(3)
     if kind == 'r' then
@@ -78,5 +74,11 @@ local function end_due(limit, retention_ms)
     end
     written = true
   end
+end
+
+-- Ends at most `limit` due entries; true when there may be more.
+local function end_due(limit, retention_ms)
+  local members = due_members(limit)
+  end_members(members, retention_ms)
   return #members == limit
 end

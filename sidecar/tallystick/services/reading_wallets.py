@@ -1,18 +1,16 @@
-"""Wallets as their administrators see them: requests to calls, answers with lots."""
+"""From requests about wallets to calls, as `reading` does."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tallystick.core.decision import WalletState
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.lots import GRANT_ID, NEVER, REFUND_PREFIX, LotKind
 from tallystick.core.policy import Unit
 from tallystick.core.subject import check_text
 from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
 from tallystick.services.reading import MAX_ID_BYTES, read_tenant
-from tallystick.services.writing import LOT_KINDS, clamp, timestamp, write_wallet
 from tallystick.store.base import MoveKind
 from tallystick.v1 import admin_pb2, budget_pb2
 
@@ -22,8 +20,8 @@ CREDIT_KINDS = {
     budget_pb2.LOT_KIND_PAID: LotKind.PAID,
     budget_pb2.LOT_KIND_EARNED: LotKind.EARNED,
 }
-LAST_SECOND = 253_402_300_799
-"""Of the year 9999, where timestamps end."""
+LAST_MS = 253_402_300_799_000
+"""The last whole second of the year 9999, where timestamps end."""
 
 
 def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
@@ -90,9 +88,10 @@ def _read_unit(unit: "budget_pb2.Unit") -> Unit:
 
 
 def _read_expiry(time: Timestamp) -> int:
-    if not (0 <= time.seconds <= LAST_SECOND and 0 <= time.nanos < 10**9):
+    expires_ms = time.seconds * 1_000 + time.nanos // 1_000_000
+    if not (0 < expires_ms <= LAST_MS and 0 <= time.nanos < 10**9):
         raise InvalidArgument("expires_at", "expected a time in the future, at most in the year 9999")
-    return max(1, time.seconds * 1_000 + time.nanos // 1_000_000)  # 0 would be never
+    return expires_ms
 
 
 def _check_amount(amount: int, least: int) -> None:
@@ -107,13 +106,3 @@ def _check_id(field: str, given: str) -> None:
         raise InvalidArgument(
             field, f"expected neither {GRANT_ID} nor {REFUND_PREFIX}…: they name other lots"
         )
-
-
-def write_wallet_lots(state: WalletState) -> budget_pb2.WalletState:
-    """A wallet's counters, and its lots in the order in which they are drawn."""
-    message = write_wallet(state)
-    for lot in state.lots:
-        written = message.lots.add(id=lot.id, kind=LOT_KINDS[lot.kind], remaining=clamp(lot.amount))
-        if lot.expires_ms:
-            written.expires_at.CopyFrom(timestamp(lot.expires_ms))
-    return message
