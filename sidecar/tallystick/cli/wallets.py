@@ -1,5 +1,6 @@
 """`tallystick wallet`: prepaid funds."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,10 @@ from tallystick.cli.options import AdminConnection, Tenant, read_pairs
 from tallystick.cli.output import print_message, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tallystick.v1 import admin_pb2
+    from tallystick.v1 import budget_pb2 as pb
 
 ALL = "all"
 
@@ -25,8 +29,6 @@ def _group(text: str, name: str = "--group") -> Any:
 
 
 Wallet = Annotated[str, _wallet("WALLET", "The wallet's name in the policy.")]
-FromWallet = Annotated[str, _wallet("FROM", "The wallet to take from, by its name in the policy.")]
-ToWallet = Annotated[str, _wallet("TO", "The wallet to put into.")]
 AmountText = Annotated[
     str, typer.Argument(metavar="AMOUNT", help="As in '25 USD', 0.5USD, '2M tokens'; in the wallet's unit.")
 ]
@@ -36,15 +38,6 @@ AmountOrAll = Annotated[
 GroupPairs = Annotated[
     list[str] | None, _group("Which of the wallets: a value for each dimension of its per.")
 ]
-FromGroup = Annotated[list[str] | None, _group("Which of the wallets FROM.", "--from-group")]
-ToGroup = Annotated[list[str] | None, _group("Which of the wallets TO.", "--to-group")]
-NewId = Annotated[
-    str,
-    typer.Option(
-        "--id", metavar="ID", help="Its idempotency key: the same again counts once.", show_default=False
-    ),
-]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="For the ledger: who, why.", show_default=False)]
 Expires = Annotated[
     str,
     typer.Option(
@@ -62,6 +55,38 @@ class Kind(StrEnum):
     EARNED = "earned"
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The wallets of a transfer."""
+
+    source: Annotated[str, _wallet("FROM", "The wallet to take from, by its name in the policy.")]
+    target: Annotated[str, _wallet("TO", "The wallet to put into.")]
+    from_group: Annotated[list[str] | None, _group("Which of the wallets FROM.", "--from-group")] = None
+    to_group: Annotated[list[str] | None, _group("Which of the wallets TO.", "--to-group")] = None
+
+    def put(self, request: "admin_pb2.AllocateFundsRequest | admin_pb2.ReclaimFundsRequest") -> None:
+        """Name them in a request."""
+        source, target = getattr(request, "from"), request.to
+        source.wallet, target.wallet = self.source, self.target
+        source.group.update(read_pairs("--from-group", self.from_group))
+        target.group.update(read_pairs("--to-group", self.to_group))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a move is known."""
+
+    new_id: Annotated[
+        str,
+        typer.Option(
+            "--id", metavar="ID", help="Its idempotency key: the same again counts once.", show_default=False
+        ),
+    ] = ""
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="For the ledger: who, why.", show_default=False)
+    ] = ""
+
+
 def credit(
     *,
     tenant: Tenant,
@@ -72,40 +97,31 @@ def credit(
         Kind, typer.Option(metavar="KIND", help="paid, drawn last; or earned, drawn before it.")
     ] = Kind.PAID,
     expires: Expires = "",
-    new_id: NewId = "",
-    reason: Reason = "",
+    record: Record,
     connection: AdminConnection,
 ) -> None:
     """Add a lot of paid or earned funds to a wallet.
 
     A debt is paid off first.
     """
-    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
-    given = read_amount("AMOUNT", amount)
     request = admin_pb2.CreditWalletRequest(
         tenant=tenant,
         wallet=wallet,
         group=read_pairs("--group", group),
-        amount=given.value,
-        unit=UNITS[given.unit],
-        credit_id=new_id,
-        reason=reason,
+        credit_id=record.new_id,
+        reason=record.reason,
         kind=f"LOT_KIND_{kind.name}",
         expires_at=read_expiry(expires) if expires else None,
     )
+    _put_amount(request, amount)
     with admin_service(connection) as service:
         answer = service.CreditWallet(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
-        return
-    from tallystick.cli.tables import named, wallet_table
-    from tallystick.core.decision import amount_text
-
-    credited = f"{amount_text(given.value, given.unit)} credited to"
-    show(f"{credited} {named(answer.wallet.name, answer.wallet.group)}, as {answer.credit_id}")
-    show("", wallet_table([answer.wallet]))
+    else:
+        _show_moved("credited to", request.amount, answer.credit_id, [answer.wallet])
 
 
 def debit(
@@ -114,123 +130,102 @@ def debit(
     wallet: Wallet,
     amount: AmountText,
     group: GroupPairs = None,
-    new_id: NewId = "",
-    reason: Reason = "",
+    record: Record,
     connection: AdminConnection,
 ) -> None:
     """Take available funds out of a wallet.
 
     More than is available is refused.
     """
-    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
-    given = read_amount("AMOUNT", amount)
     request = admin_pb2.DebitWalletRequest(
         tenant=tenant,
-        wallet=_ref(wallet, "--group", group),
-        amount=given.value,
-        unit=UNITS[given.unit],
-        debit_id=new_id,
-        reason=reason,
+        wallet=admin_pb2.WalletRef(wallet=wallet, group=read_pairs("--group", group)),
+        debit_id=record.new_id,
+        reason=record.reason,
     )
+    _put_amount(request, amount)
     with admin_service(connection) as service:
         answer = service.DebitWallet(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
-        return
-    from tallystick.cli.tables import draws_text, named, wallet_table
-    from tallystick.core.decision import amount_text
-
-    debited = f"{amount_text(given.value, given.unit)} debited from"
-    show(f"{debited} {named(answer.wallet.name, answer.wallet.group)}, as {answer.debit_id}")
-    if answer.drawn:
-        show(f"drawn from {draws_text(answer.drawn, answer.wallet.unit)}")
-    show("", wallet_table([answer.wallet]))
+    else:
+        _show_moved("debited from", request.amount, answer.debit_id, [answer.wallet], answer.drawn)
 
 
 def allocate(
     *,
     tenant: Tenant,
-    source: FromWallet,
-    target: ToWallet,
+    ends: Ends,
     amount: AmountText,
-    from_group: FromGroup = None,
-    to_group: ToGroup = None,
-    new_id: NewId = "",
-    reason: Reason = "",
+    record: Record,
     connection: AdminConnection,
 ) -> None:
     """Move available funds from one wallet to another.
 
     They keep their kind and expiry, and can be taken back with wallet reclaim as long as they are available.
     """
-    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
-    given = read_amount("AMOUNT", amount)
-    request = admin_pb2.AllocateFundsRequest(
-        tenant=tenant,
-        to=_ref(target, "--to-group", to_group),
-        amount=given.value,
-        unit=UNITS[given.unit],
-        transfer_id=new_id,
-        reason=reason,
-        **{"from": _ref(source, "--from-group", from_group)},
-    )
+    request = admin_pb2.AllocateFundsRequest(tenant=tenant, transfer_id=record.new_id, reason=record.reason)
+    ends.put(request)
+    _put_amount(request, amount)
     with admin_service(connection) as service:
         answer = service.AllocateFunds(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
     else:
-        _show_transfer("allocated", given.value, answer)
+        wallets = [getattr(answer, "from"), answer.to]
+        _show_moved("allocated from", request.amount, answer.transfer_id, wallets)
 
 
 def reclaim(
     *,
     tenant: Tenant,
-    source: FromWallet,
-    target: ToWallet,
+    ends: Ends,
     amount: AmountOrAll,
-    from_group: FromGroup = None,
-    to_group: ToGroup = None,
-    new_id: NewId = "",
-    reason: Reason = "",
+    record: Record,
     connection: AdminConnection,
 ) -> None:
     """Take back from a wallet what another one allocated to it and is still available."""
-    from tallystick.services.writing_states import UNITS
     from tallystick.v1 import admin_pb2
 
-    request = admin_pb2.ReclaimFundsRequest(tenant=tenant, transfer_id=new_id, reason=reason)
-    getattr(request, "from").CopyFrom(_ref(source, "--from-group", from_group))
-    request.to.CopyFrom(_ref(target, "--to-group", to_group))
+    request = admin_pb2.ReclaimFundsRequest(tenant=tenant, transfer_id=record.new_id, reason=record.reason)
+    ends.put(request)
     if amount != ALL:
-        given = read_amount("AMOUNT", amount)
-        request.amount, request.unit = given.value, UNITS[given.unit]
+        _put_amount(request, amount)
     with admin_service(connection) as service:
         answer = service.ReclaimFunds(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
     else:
-        _show_transfer("reclaimed", answer.reclaimed, answer)
+        wallets = [getattr(answer, "from"), answer.to]
+        _show_moved("reclaimed from", answer.reclaimed, answer.transfer_id, wallets)
 
 
-def _ref(wallet: str, option: str, group: list[str] | None) -> "admin_pb2.WalletRef":
-    from tallystick.v1 import admin_pb2
+def _put_amount(request: Any, text: str) -> None:
+    from tallystick.services.writing_states import UNITS
 
-    return admin_pb2.WalletRef(wallet=wallet, group=read_pairs(option, group))
+    amount = read_amount("AMOUNT", text)
+    request.amount, request.unit = amount.value, UNITS[amount.unit]
 
 
-def _show_transfer(
-    done: str, amount: int, answer: "admin_pb2.AllocateFundsResponse | admin_pb2.ReclaimFundsResponse"
+def _show_moved(
+    done: str,
+    amount: int,
+    move_id: str,
+    wallets: "Sequence[pb.WalletState]",
+    drawn: "Sequence[pb.Draw]" = (),
 ) -> None:
-    from tallystick.cli.tables import amount_of, named, wallet_table
+    """Say what was moved, and show the wallets of it as they are now."""
+    from tallystick.cli.tables import amount_of, draws_text, named, wallet_table
 
-    source, target = getattr(answer, "from"), answer.to
-    ends = f"from {named(source.name, source.group)} to {named(target.name, target.group)}"
-    show(f"{amount_of(amount, source.unit)} {done} {ends}, as {answer.transfer_id}")
-    show("", wallet_table([source, target]))
+    unit, names = wallets[0].unit, " to ".join(named(wallet.name, wallet.group) for wallet in wallets)
+    show(f"{amount_of(amount, unit)} {done} {names}, as {move_id}")
+    if drawn:
+        show(f"drawn from {draws_text(drawn, unit)}")
+    show("", wallet_table(wallets))
 
 
 def show_wallets(tenant: Tenant, connection: AdminConnection) -> None:

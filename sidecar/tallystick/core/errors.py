@@ -57,7 +57,7 @@ class ReservationNotFound(TallystickError):
 class FundsMissing(TallystickError):
     """A wallet has not so much to take out; `available`, in its unit, is what it has."""
 
-    def __init__(self, text: str, available: int) -> None:
+    def __init__(self, text: str, available: int = 0) -> None:
         super().__init__(text)
         self.available = available
 
