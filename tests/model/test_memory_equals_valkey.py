@@ -24,12 +24,13 @@ from hypothesis.stateful import (
 )
 
 from tallystick.core.hold import hold_body, tally_record
+from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine, make_plan
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
-from tallystick.store.base import ExtendAsk, Extended, Held, ReserveAsk, SettleAsk
+from tallystick.store.asks import ExtendAsk, Extended, Held, ReserveAsk, SettleAsk
 from tests.model.worlds import AMOUNTS, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
 from tests.seeds import seed_of_run
 from tests.servers import StoreServer

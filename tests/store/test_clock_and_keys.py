@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from tallystick.core.policy import Budget, WalletTemplate
-from tallystick.store.base import (
-    Again,
-    Counters,
-    Held,
-)
+from tallystick.store.asks import Again, Counters, Held
 from tests.store.audit import check_kept
 from tests.store.backends import START_MS, Backend, ServerBackend
 from tests.store.conftest import MakeBackend

@@ -10,7 +10,7 @@ from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Held
+from tallystick.store.asks import Extended, Held
 from tests.store.audit import check_holds, check_ledger, check_money, ended_windows, kinds
 from tests.store.backends import RETENTION_MS, START_MS, Backend, ServerBackend
 from tests.store.conftest import MakeBackend

@@ -2,13 +2,16 @@
 
 import os
 
+from tallystick.core.counters import group_text, parse_counter, wallet_counter
 from tallystick.core.decision import UNIT_NAMES, WalletState
 from tallystick.core.errors import InvalidArgument
-from tallystick.core.plan import WalletLine, grant_line, group_text, parse_counter, wallet_counter
+from tallystick.core.matching import grant_line
+from tallystick.core.plan import WalletLine
 from tallystick.engine.calls import CreditCall
 from tallystick.engine.planner import Planner
 from tallystick.policyfile import load_policy
-from tallystick.store.base import CreditAsk, Store, StoredPolicy
+from tallystick.store.asks import CreditAsk, StoredPolicy
+from tallystick.store.base import Store
 
 
 class Administration:

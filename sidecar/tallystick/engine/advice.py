@@ -10,7 +10,7 @@ from tallystick.core.subject import Subject
 from tallystick.core.weigh import decide
 from tallystick.engine.estimates import Estimate, cost_of
 from tallystick.engine.planner import Planner, Rules
-from tallystick.store.base import Refused
+from tallystick.store.asks import Refused
 
 MOST_MODELS = 8
 """How many models are looked at for one refusal."""

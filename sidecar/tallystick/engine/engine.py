@@ -19,7 +19,7 @@ from tallystick.engine.estimates import Estimate, Estimator
 from tallystick.engine.explaining import Explanation, explain
 from tallystick.engine.planner import Planner, Rules
 from tallystick.observe.metrics import Metrics
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     ExtendAsk,
@@ -30,8 +30,8 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Store,
 )
+from tallystick.store.base import Store
 from tallystick.tokens import TokenCounter
 
 MOST_TRIES = 100

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from operator import attrgetter
 
-from tallystick.core.plan import Plan, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Ladder, Policy, Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import CALL_DIMENSIONS, DIMENSIONS, Subject

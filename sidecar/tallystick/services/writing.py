@@ -14,7 +14,7 @@ from tallystick.services.writing_states import (
     write_wallet,
 )
 from tallystick.services.writing_why import write_advice, write_downgrade
-from tallystick.store.base import Released, Settled
+from tallystick.store.asks import Released, Settled
 from tallystick.v1 import budget_pb2 as pb
 
 

@@ -20,7 +20,7 @@ from tallystick.core.outcome import Mode
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import weigh
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     CreditAsk,

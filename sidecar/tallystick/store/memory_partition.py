@@ -4,14 +4,15 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tallystick.core.counters import bucket_of, rolling_ms
 from tallystick.core.hold import HeldBudget, Hold, State, read_hold
 from tallystick.core.ledger import Entry, by_unit
 from tallystick.core.lots import Account, GrantLine, lots_cells, read_lots
 from tallystick.core.packing import compact
-from tallystick.core.plan import WalletLine, bucket_of, rolling_ms
+from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
-from tallystick.store.base import Stamp
+from tallystick.store.asks import Stamp
 
 SESSION_LIFE_MS = 7_776_000_000
 RETRY_MS = 3_600_000

@@ -14,7 +14,8 @@ from tallystick.core.hold import (
     tally_record,
     unseal,
 )
-from tallystick.core.plan import Plan, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Budget, OnExpiry, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.price import Price, Rate
 from tallystick.core.subject import Subject

@@ -3,7 +3,8 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.core.decision import Decision, Refusal, WalletState
-from tallystick.core.plan import BudgetLine, Plan, WalletLine, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import BudgetLine, Plan, WalletLine
 from tallystick.core.policy import Budget, OnExhausted, Policy, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
