@@ -51,8 +51,8 @@ def decision_of(
     lines: Sequence[BudgetLine] = plan.budgets
     expires_ms, source = 1_760_000_600_123, plan if planned else None
     return Decision(
-        "r", "m", "", nano_usd, 3, lines, values, wallet, b"tally", expires_ms, refusal, 0, source
-    )  # fmt: skip
+        "r", "m", "", nano_usd, 3, lines, values, wallet, b"tally", expires_ms, refusal, plan=source
+    )
 
 
 def test_an_allow_counts_itself_in() -> None:
