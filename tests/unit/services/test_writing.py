@@ -9,15 +9,8 @@ from tallystick.core.policy import Budget, OnExhausted, Policy, Unit, WalletTemp
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
-from tallystick.services.writing import (
-    UNITS,
-    clamp,
-    duration,
-    timestamp,
-    write_decision,
-    write_refusal,
-    write_wallet,
-)
+from tallystick.services.writing import write_decision
+from tallystick.services.writing_states import UNITS, clamp, duration, timestamp, write_refusal, write_wallet
 from tallystick.v1 import budget_pb2 as pb
 
 BIG = 2**63 - 1
@@ -52,8 +45,8 @@ def decision_of(
     lines: Sequence[BudgetLine] = plan.budgets
     expires_ms, source = 1_760_000_600_123, plan if planned else None
     return Decision(
-        "r", "m", "", nano_usd, 3, lines, values, wallet, b"tally", expires_ms, refusal, 0, source
-    )  # fmt: skip
+        "r", "m", "", nano_usd, 3, lines, values, wallet, b"tally", expires_ms, refusal, plan=source
+    )
 
 
 def test_an_allow_counts_itself_in() -> None:
