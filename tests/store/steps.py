@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from tallystick.core.errors import IdMismatch, ReservationEnded, ReservationNotFound
+from tallystick.core.learning import Pair
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Unit, WalletTemplate
 from tests.store.backends import RETENTION_MS
@@ -32,6 +33,7 @@ async def one_random_step(desk: Desk, dice: random.Random) -> None:
         lambda: desk.release(reservation_id),
         lambda: desk.extend(reservation_id, dice.choice(["", "e", "f"]), nano, tokens, user=user),
         lambda: desk.credit("org", 100),
+        lambda: desk.store.learn(desk.policy.tenant, {Pair("m:1", user): {nano: 1}}),
         lambda: desk.store.sweep(0, 3),
     ]
     desk.backend.move(dice.choice([0, 1, 1_000, TTL_MS]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.core.learning import Pair
 from tallystick.core.policy import Budget, WalletTemplate
 from tallystick.store.base import (
     Again,
@@ -57,6 +58,7 @@ WRITES: dict[str, Verb] = {
     "policy": lambda desk: desk.store.apply_policy("other", "a document", None),
     "sweep": lambda desk: desk.store.sweep(0, 1),
     "balance": lambda desk: desk.balance(),
+    "learn": lambda desk: desk.store.learn("acme", {Pair("m", ""): {1: 1}}),
 }
 
 
@@ -91,11 +93,12 @@ def _unix_ms(time: Any) -> int:
 
 TENANT = r"[a-z0-9_.-]+"
 COUNTER = rf"{TENANT}:[bw]:[a-z-]+:[^:\t\n]*:[utrc](\d+\+\d+)?"
+LEARNED = rf"{TENANT}:q(:[^:\t\n]+:[^:\t\n]*)?"
 KEYSPACE = {
     "meta": rf"seq|clock|open|policy:{TENANT}",
     "count": rf"{COUNTER}:[fbsh]",
-    "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+",
-    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|w:{COUNTER}",
+    "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+|{LEARNED}",
+    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}",
     "policy": rf"{TENANT}:\d+",
 }
 

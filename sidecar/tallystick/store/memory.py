@@ -5,10 +5,11 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded, ReservationNotFound
 from tallystick.core.hold import LATE, Hold, State, read_hold
+from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry, post
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
@@ -31,6 +32,7 @@ from tallystick.store.base import (
     WalletFunds,
 )
 from tallystick.store.keys import partition_of
+from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import Partition
 
 END_BEFORE_REFUSAL = 500
@@ -253,6 +255,10 @@ class MemoryStore:
         p = self._begin(tenant)
         version = p.version(tenant)
         return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """See `Store.learn`."""
+        return learn(self._begin(tenant), tenant, news)
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
