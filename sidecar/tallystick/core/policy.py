@@ -129,6 +129,8 @@ class PriceRules:
     """(pattern, price), the most specific first."""
     ceiling: Price | None = None
     """The price of a model that has none; without it such a model is refused."""
+    max_output: tuple[tuple[str, int], ...] = ()
+    """(pattern, tokens): the most that a model can answer with, the most specific first."""
 
 
 @dataclass(frozen=True, slots=True)

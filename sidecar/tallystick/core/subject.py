@@ -64,6 +64,12 @@ def subject_text(subject: Subject) -> str:
     return "\t".join(given)
 
 
+def value_in(text: str, dimension: str) -> str:
+    """The value of a dimension in a `subject_text`; empty where not given."""
+    name = f"{dimension}="
+    return next((each[len(name) :] for each in text.split("\t") if each.startswith(name)), "")
+
+
 def check_text(field: str, value: str, max_bytes: int = MAX_VALUE_BYTES) -> None:
     """Refuses text that is too long or has control characters.
 

@@ -19,7 +19,10 @@ from tallystick.core.usage import Usage
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
-from tallystick.engine.planner import Planner, Rules
+from tallystick.engine.hindsight import Hindsight
+from tallystick.engine.learned import Learned
+from tallystick.engine.planner import Planner
+from tallystick.engine.rules import Rules
 from tallystick.observe.metrics import Metrics
 from tallystick.store.base import (
     Again,
@@ -46,7 +49,9 @@ class Engine:
     def __init__(self, store: Store, planner: Planner, counter: TokenCounter, metrics: Metrics) -> None:
         self._store = store
         self._planner = planner
-        self._estimator = Estimator(counter)
+        self.learned = Learned()
+        self._estimator = Estimator(counter, self.learned)
+        self._hindsight = Hindsight(self.learned, metrics)
         self._store_seconds = metrics.store
         self._tally_key = b""
         self._tidying: set[asyncio.Task[None]] = set()
@@ -71,11 +76,11 @@ class Engine:
         """
         reservation_id = call.reservation_id or f"r-{os.urandom(12).hex()}"
         rules = await self._rules(call.tenant)
-        estimate = await self._estimator.estimate(call, rules.policy)
-        about = subject_text(call.subject)
+        estimate = await self._estimator.estimate(call, rules)
+        subject = estimate.subject(call.subject)
         observe = self._store_seconds("reserve").observe
         for _ in range(MOST_TRIES):
-            plan = self._planner.plan(rules, call.subject, estimate)
+            plan = self._planner.plan(rules, subject, estimate)
             cost = cost_of(estimate, plan.price)
             ask = ReserveAsk(
                 reservation_id,
@@ -84,7 +89,7 @@ class Engine:
                 cost.tokens,
                 call.ttl_ms or plan.hold_ttl_ms,
                 plan.refuses(cost.nano_usd, cost.tokens),
-                hold_body(plan, about),
+                hold_body(plan, subject_text(subject)),
             )
             started = time.perf_counter()
             try:
@@ -125,7 +130,8 @@ class Engine:
         self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
-        nano_usd, tokens, usage = await self._actual(call, tally) if mode is Mode.COST else (0, 0, "")
+        unpriced = (0, 0, "", "")
+        nano_usd, tokens, usage, record = await self._actual(call, tally) if mode is Mode.COST else unpriced
         started = time.perf_counter()
         settled = await self._store.settle(
             call.tenant,
@@ -142,17 +148,20 @@ class Engine:
             ),
         )
         self._store_seconds("settle").observe(time.perf_counter() - started)
+        if record and settled.changed:
+            self._hindsight.settled(call, record, settled)
         return settled
 
-    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str]:
-        """The cost, by the price of the hold, and the usage as the ledger keeps it.
+    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str, str]:
+        """The cost, by the price of the hold, the usage as the ledger keeps it, and the record.
 
         Of a reported cost, a part of 0 beside one that isn't was not said: None.
         """
         actual = call.actual
         if isinstance(actual, Cost):
             said = actual.nano_usd == actual.tokens
-            return actual.nano_usd or (0 if said else None), actual.tokens or (0 if said else None), ""
+            unsaid = 0 if said else None
+            return actual.nano_usd or unsaid, actual.tokens or unsaid, "", tally
         assert isinstance(actual, Usage)
         record = tally
         if not record:
@@ -171,7 +180,7 @@ class Engine:
         if max(nano_usd, actual.total) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
         usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
-        return nano_usd, actual.total, usage
+        return nano_usd, actual.total, usage, record
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""
