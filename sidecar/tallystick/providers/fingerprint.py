@@ -33,6 +33,7 @@ _DATA = frozenset({"input", "arguments", "action"})
 """What a tool is called with: every key of it counts."""
 _BY_NAME = frozenset({"conversation", "prompt"})
 """What the provider keeps, named by its id."""
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def fingerprint(api: Api, body: Fields) -> str:
@@ -40,8 +41,7 @@ def fingerprint(api: Api, body: Fields) -> str:
     told = {"model": body.values.get("model")}
     for name in _TOLD[api]:
         told[name] = _told(name, body.values.get(name), api)
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return blake2b(_encode(told).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _told(name: str, value: Any, api: Api) -> Any:
