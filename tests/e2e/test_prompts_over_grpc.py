@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from tallystick.v1 import budget_pb2 as pb
-from tests.e2e.caller import Caller, fails
+from tests.e2e.caller import Caller, fails, subject_of
 
 RULES = """
 unmatched: allow
@@ -27,7 +27,7 @@ BODIES = [
 
 def ask(caller: Caller, body: dict[str, Any], api: Any = BODIES[0][0], **subject: str) -> Any:
     request = pb.ProviderRequest(api=api, body=json.dumps(body).encode())
-    return {"request": request, "subject": pb.Subject(session="s1", **subject)}
+    return {"request": request, "subject": subject_of({"session": "s1"} | subject)}
 
 
 @pytest.mark.parametrize(("api", "body"), BODIES)
