@@ -10,7 +10,6 @@ counters, even to a store that lost it.
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.plan import Plan
@@ -120,6 +119,11 @@ class Hold:
         return unpack_price(packed) if packed else None
 
     @property
+    def subject(self) -> str:
+        """Who spends, as `core.subject.subject_text` wrote it."""
+        return self.body.split("\n")[4]
+
+    @property
     def alerts(self) -> list[tuple[int, ...]]:
         """The thresholds of each budget, in percent."""
         lines = self.body.split("\n")
@@ -150,25 +154,6 @@ def price_in(record: str) -> Price | None:
     """The price in a record's text, found without reading the rest."""
     packed = record.split("\n", 6)[5]
     return unpack_price(packed) if packed else None
-
-
-class Glance(NamedTuple):
-    """What a record says of its call, found without reading the rest."""
-
-    nano_usd: int
-    """Held."""
-    tokens: int
-    """Held."""
-    model: str
-    subject: str
-    """As `core.subject.subject_text` wrote it."""
-
-
-def glance(record: str) -> Glance:
-    """What a record's text says of its call."""
-    head, _, _, _, model, _, about = record.split("\n", 7)[:7]
-    _, _, nano_usd, tokens, _ = head.split("\t", 4)
-    return Glance(int(nano_usd), int(tokens), model, about)
 
 
 def hold_body(plan: Plan, subject_text: str) -> str:

@@ -64,12 +64,6 @@ def subject_text(subject: Subject) -> str:
     return "\t".join(given)
 
 
-def value_in(text: str, dimension: str) -> str:
-    """The value of a dimension in a `subject_text`; empty where not given."""
-    name = f"{dimension}="
-    return next((each[len(name) :] for each in text.split("\t") if each.startswith(name)), "")
-
-
 def check_text(field: str, value: str, max_bytes: int = MAX_VALUE_BYTES) -> None:
     """Refuses text that is too long or has control characters.
 
@@ -98,3 +92,9 @@ def check_subject(subject: Subject) -> None:
         if not LABEL_NAME.fullmatch(name):
             raise InvalidArgument("subject.labels", "expected names of 1 to 64 of [a-z0-9_.-]")
         check_text(f"subject.labels[{name}]", value)
+
+
+def value_in(text: str, dimension: str) -> str:
+    """The value of a dimension in a `subject_text`; empty where not given."""
+    name = f"{dimension}="
+    return next((each[len(name) :] for each in text.split("\t") if each.startswith(name)), "")

@@ -1,6 +1,6 @@
 """What settles tell of the estimates: how far off they were, and how long answers are."""
 
-from tallystick.core.hold import glance
+from tallystick.core.hold import read_hold
 from tallystick.core.subject import value_in
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, SettleCall
@@ -19,7 +19,7 @@ class Hindsight:
 
     def settled(self, call: SettleCall, record: str, settled: Settled) -> None:
         """Compares what was charged with what was held; `record` is the hold's."""
-        held = glance(record)
+        held = read_hold(record)
         nano_usd, tokens = _reported(call)
         if nano_usd and held.nano_usd:
             self._usd.observe(settled.nano_usd / held.nano_usd)
