@@ -29,6 +29,7 @@ SOURCES = Path(tallystick.__file__).parent
 ROOT = Path(__file__).parents[2]
 TESTS = ["tests/store/test_exact.py", "tests/store/test_contract.py", "tests/store/test_contract_ends.py"]
 TESTS += ["tests/store/test_contract_windows.py", "tests/store/test_contract_ledger.py"]
+TESTS += ["tests/store/test_contract_learning.py"]
 TESTS += ["tests/store/test_clock_and_keys.py", "tests/model"]
 ENOUGH = {"TALLYSTICK_TEST_EXAMPLES": "100", "TALLYSTICK_TEST_SHRINK": "0", "TALLYSTICK_TEST_SEED": "1"}
 PATIENCE_S = 120

@@ -13,6 +13,7 @@ def learn(p: Partition, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, 
     known = {pair: unpack(p.hold.get(f"{index}:{pair.name}", "")) for pair in news}
     merged = {pair.name: merge(known[pair], counts) for pair, counts in news.items() if counts}
     newcomers = {pair.name for pair, counts in news.items() if counts and not known[pair]}
+    dropped: set[str] = set()
     if merged:
         p.wrote()
         p.schedule(f"a:{index}", p.now_ms + IDLE_MS + 1)  # never before a pair
@@ -20,15 +21,18 @@ def learn(p: Partition, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, 
         names = set(p.hold.get(index, "").split("\n")) - {""} | newcomers
         for name in _least_used(p, index, names, merged, newcomers):
             names.discard(name)
-            merged.pop(name, None)
+            dropped.add(name)
             p.hold.pop(f"{index}:{name}", None)
             p.due.pop(f"a:{index}:{name}", None)
         p.hold[index] = "\n".join(sorted(names))
-    for name, counts in merged.items():
-        p.hold[f"{index}:{name}"] = pack(counts)
-        p.schedule(f"a:{index}:{name}", p.now_ms + IDLE_MS)
-    now_known = {pair: merged.get(pair.name, {}) if news[pair] else known[pair] for pair in news}
-    return {pair: counts for pair, counts in now_known.items() if counts}
+    found: dict[Pair, Counts] = {}
+    for pair in news:
+        if pair.name in merged and pair.name not in dropped:
+            p.hold[f"{index}:{pair.name}"] = pack(merged[pair.name])
+            p.schedule(f"a:{index}:{pair.name}", p.now_ms + IDLE_MS)
+        if pair.name not in dropped and (counts := merged.get(pair.name, known[pair])):
+            found[pair] = counts
+    return found
 
 
 def _least_used(

@@ -48,7 +48,7 @@ local function merge(known, news)
 end
 
 -- Of all pairs those that are kept, in the order of their use; the rest is dropped.
-local function keep_the_most_used(names, merged, totals, is_new)
+local function keep_the_most_used(names, totals, is_new, dropped)
   local fields = {}
   for i, name in ipairs(names) do fields[i] = field(name) end
   for i, text in ipairs(call('HMGET', HOLD, unpack(fields))) do
@@ -61,7 +61,7 @@ local function keep_the_most_used(names, merged, totals, is_new)
   end)
   for i = #names, most_pairs + 1, -1 do
     local name = table.remove(names)
-    merged[name] = nil
+    dropped[name] = true
     call('HDEL', HOLD, field(name))
     call('ZREM', DUE, 'a:' .. field(name))
   end
@@ -69,7 +69,7 @@ end
 
 begin(tenant)
 end_due(4, retention_ms)
-local merged, totals, is_new, newcomers, replies = {}, {}, {}, {}, {}
+local merged, totals, is_new, newcomers, dropped, replies = {}, {}, {}, {}, {}, {}
 local fields = {}
 for i = 6, #ARGV, 2 do fields[#fields + 1] = field(ARGV[i]) end
 local before = call('HMGET', HOLD, unpack(fields))
@@ -91,19 +91,19 @@ if next(merged) then
       if not totals[name] or not is_new[name] then names[#names + 1] = name; is_new[name] = false end
     end
     for _, name in ipairs(newcomers) do names[#names + 1] = name end
-    if #names > most_pairs then keep_the_most_used(names, merged, totals, is_new) end
+    if #names > most_pairs then keep_the_most_used(names, totals, is_new, dropped) end
     table.sort(names)
     call('HSET', HOLD, index, table.concat(names, '\n'))
   end
   call('ZADD', DUE, now + idle_ms + 1, 'a:' .. index) -- never before a pair
   for i = 1, #fields do
-    local text = merged[ARGV[2 * i + 4]]
-    if text then
-      call('HSET', HOLD, fields[i], text)
-      call('ZADD', DUE, now + idle_ms, 'a:' .. fields[i])
-      replies[i] = text
-    elseif ARGV[2 * i + 5] ~= '' then
+    local name = ARGV[2 * i + 4]
+    if dropped[name] then
       replies[i] = ''
+    elseif merged[name] then
+      call('HSET', HOLD, fields[i], merged[name])
+      call('ZADD', DUE, now + idle_ms, 'a:' .. fields[i])
+      replies[i] = merged[name]
     end
   end
 end
