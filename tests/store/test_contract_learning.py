@@ -16,7 +16,9 @@ def pairs(backend: Backend) -> set[str]:
     """The names of the tenant's pairs that are kept; each is due, and in the index."""
     state = backend.state()
     names = {name.removeprefix("acme:q:") for name in state.hold if name.startswith("acme:q:")}
-    assert names <= {*state.hold.get("acme:q", "").split("\n")}
+    index = state.hold.get("acme:q", "").split("\n")
+    assert index == sorted({*index})
+    assert names - {""} <= {*index}
     check_all(state)
     return names
 
@@ -68,6 +70,21 @@ async def test_nothing_is_left_once_all_are_idle(backend: Backend) -> None:
         await store.sweep(0, 3)
         pairs(backend)
     assert (backend.state().hold, backend.state().due) == ({}, {})
+
+
+async def test_a_few_that_are_due_end_with_every_call(backend: Backend) -> None:
+    store = await backend.client()
+    await store.learn("acme", {Pair(f"m{number}", ""): {1: 1} for number in range(6)})
+    backend.move(IDLE_MS)
+    await store.learn("other", {CHAT: {1: 1}})
+    assert len(pairs(backend)) == 6 - 4
+
+
+async def test_a_newcomer_goes_before_those_as_little_used(backend: Backend) -> None:
+    store = await backend.client()
+    await store.learn("acme", {Pair("m", str(number)): {1: 1} for number in range(MOST_PAIRS)})
+    assert await store.learn("acme", {Pair("z", ""): {1: 1}}) == {Pair("z", ""): {1: 1}}
+    assert len(pairs(backend)) == MOST_PAIRS
 
 
 async def test_the_least_used_of_too_many_are_dropped(backend: Backend) -> None:
