@@ -9,7 +9,8 @@ from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.weigh import decide
 from tallystick.engine.estimates import Estimate, cost_of
-from tallystick.engine.planner import Planner, Rules
+from tallystick.engine.planner import Planner
+from tallystick.engine.rules import Rules
 from tallystick.store.asks import Refused
 
 MOST_MODELS = 8

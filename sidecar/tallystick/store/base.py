@@ -7,10 +7,11 @@ All methods raise `StoreUnavailable` when there is no answer in time; the
 outcome is then unknown, and the same call with the same id may be made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tallystick.core.hold import Hold
+from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account
 from tallystick.core.plan import Plan
@@ -118,6 +119,14 @@ class Store(Protocol):
 
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """The tenant's policy in force."""
+        ...
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """Adds answers to those that are known of these pairs; all that is known of them now.
+
+        A pair without answers is only asked for. What the reply leaves out is not known: of
+        too many pairs (`core.learning.MOST_PAIRS`) the least used are dropped.
+        """
         ...
 
     async def sweep(self, partition: int, limit: int) -> Swept:

@@ -1,7 +1,7 @@
 """The store on Valkey or Redis: one EVALSHA per operation."""
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tallystick.core.errors import (
@@ -12,6 +12,7 @@ from tallystick.core.errors import (
     ReservationNotFound,
 )
 from tallystick.core.hold import Hold, read_hold
+from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
 from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account, read_lots
 from tallystick.core.packing import compact
@@ -264,6 +265,14 @@ class ValkeyStore:
             return None
         document = await self._runner.ask("HGET", keys[5], f"{tenant}:{int(version)}")
         return StoredPolicy(document.decode(), int(version))
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """See `Store.learn`."""
+        args: list[object] = [tenant, self._retention_ms, IDLE_MS, MOST_PAIRS, FADE_ABOVE]
+        for pair, counts in news.items():
+            args += [pair.name, pack(counts)]
+        texts = (await self._runner.run("learn", tenant, args))[4]
+        return {pair: unpack(text.decode()) for pair, text in zip(news, texts, strict=True) if text}
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
