@@ -7,6 +7,7 @@ thorough, `TALLYSTICK_TEST_SEED` repeats a run.
 
 import itertools
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -24,16 +25,18 @@ from hypothesis.stateful import (
 )
 
 from tallystick.core.hold import hold_body, tally_record
+from tallystick.core.learning import Counts, Pair
+from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine, make_plan
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
-from tallystick.store.base import ExtendAsk, Extended, Held, ReserveAsk, SettleAsk
+from tallystick.store.asks import ExtendAsk, Extended, Held, ReserveAsk, SettleAsk
 from tests.model.worlds import AMOUNTS, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
 from tests.seeds import seed_of_run
 from tests.servers import StoreServer
-from tests.store.backends import START_MS
+from tests.store.backends import RETENTION_MS, START_MS
 
 Id = tuple[str, str]
 """Tenant and reservation."""
@@ -47,6 +50,11 @@ SESSIONS = st.sampled_from(["", "s 1", "s/2"])
 SOME = st.sampled_from(AMOUNTS)
 SMALL = st.sampled_from(AMOUNTS[:7])
 TTLS = st.sampled_from([1_000, 60_000, 60_000, 200_000_000])
+NEWS = st.dictionaries(
+    st.builds(Pair, st.sampled_from(["m", "a/b:c"]), st.sampled_from(["", "w x"])),
+    st.dictionaries(st.sampled_from([0, 3, 11, 480]), st.sampled_from([1, 7, 600, 3_000]), max_size=3),
+    min_size=1,
+)
 VERSIONS_OFF = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
 STEPS = 50
 
@@ -208,6 +216,10 @@ class Stores(RuleBasedStateMachine):
             line: WalletLine = wallets[-1 if last else 0]
             self.world.both(lambda store: store.credit(tenant, line, amount, credit_id, "why"))
 
+    @rule(tenant=TENANTS, news=NEWS)
+    def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:
+        self.world.both(lambda store: store.learn(tenant, news))
+
     @rule(tenant=TENANTS, index=st.integers(0, 2 * len(POLICIES)), off=st.sampled_from([None, 0, 0, 1]))
     def apply_policy(self, tenant: str, index: int, off: int | None) -> None:
         if index >= len(POLICIES):
@@ -327,3 +339,21 @@ def test_as_much_is_ended_before_a_refusal(world: World, due: int) -> None:
     for _ in range(4):
         world.both(lambda store: store.reserve(plan, ask))
         world.compare()
+
+
+def test_the_same_pairs_are_dropped_where_there_is_no_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory_learning", "valkey"):
+        monkeypatch.setattr(f"tallystick.store.{module}.MOST_PAIRS", 4)
+    dice = random.Random(seed_of_run())
+    for _ in range(200):
+        news = {
+            Pair(dice.choice("abcde"), dice.choice(["", "w"])): {
+                dice.randrange(9): dice.choice([1, 2, 9]) for _ in range(dice.choice([0, 1, 2]))
+            }
+            for _ in range(dice.randrange(1, 8))
+        }
+        world.move(dice.choice([0, 1_000, 3 * RETENTION_MS]))
+        assert len(world.both(lambda store, news=news: store.learn("acme", news))) <= 4  # type: ignore[misc]
+        assert sum(name.startswith("acme:q:") for name in world.compare().hold) <= 4

@@ -7,6 +7,7 @@ proves the contract on each of them, and two can be compared field for field.
 import abc
 import asyncio
 import copy
+import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -32,10 +33,36 @@ class State:
 
     meta: dict[str, int] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
+    """The numbers of the key `count`."""
     hold: dict[str, str] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     policy: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    """The other fields of `count`: lots, the periods last granted, alerts that fired."""
+
+    def comparable(self) -> dict[str, Any]:
+        """By key. Stores write one JSON in more than one way, so it is compared by what it says."""
+        return {
+            "meta": self.meta,
+            "count": self.count,
+            "texts": {name: json.loads(v) if name.endswith(":l") else v for name, v in self.texts.items()},
+            "hold": {name: record_cells(v) if ":r:" in name else v for name, v in self.hold.items()},
+            "due": self.due,
+            "log": [(entry_id, {k: _said(k, v) for k, v in told.items()}) for entry_id, told in self.log],
+            "policy": self.policy,
+        }
+
+
+def record_cells(text: str) -> list[Any]:
+    """The three lines of a hold's record."""
+    return [json.loads(line) for line in text.split("\n", 2)]
+
+
+def _said(name: str, value: str) -> Any:
+    if name == "tally" and value:
+        return record_cells(value)
+    return json.loads(value) if name in ("drawn", "body") and value else value
 
 
 class Backend(abc.ABC):
@@ -95,7 +122,7 @@ class MemoryBackend(Backend):
 
     def state(self, partition: int = 0) -> State:
         kept = self._store.state(partition)
-        return State(kept.meta, kept.count, kept.hold, kept.due, kept.log, kept.policy)
+        return State(kept.meta, kept.count, kept.hold, kept.due, kept.log, kept.policy, kept.texts)
 
     def dump(self) -> object:
         return copy.deepcopy([self.state(partition) for partition in range(self.partitions)])
@@ -142,13 +169,15 @@ class ServerBackend(Backend):
         pipe.zrange(due, 0, -1, withscores=True)
         pipe.xrange(log)
         metas, counts, holds, policies, dues, entries = pipe.execute()
+        counted = {k.decode(): v.decode() for k, v in counts.items()}
         return State(
             {k.decode(): int(v) for k, v in metas.items() if k not in OF_THE_STORE},
-            {k.decode(): int(v) for k, v in counts.items()},
+            {k: int(v) for k, v in counted.items() if not _is_text(k)},
             {k.decode(): v.decode() for k, v in holds.items()},
             {k.decode(): int(v) for k, v in dues},
             [_entry(entry_id, fields) for entry_id, fields in entries],
             {k.decode(): v.decode() for k, v in policies.items()},
+            {k: v for k, v in counted.items() if _is_text(k)},
         )
 
     def names(self) -> list[str]:
@@ -182,6 +211,10 @@ class ServerBackend(Backend):
         self._clients.clear()
         self.raw.close()
         await asyncio.sleep(0)  # an aborted transport closes in the next tick
+
+
+def _is_text(name: str) -> bool:
+    return name.rpartition(":")[2] in ("l", "g", "a")
 
 
 def _entry(entry_id: bytes, fields: Any) -> Entry:

@@ -1,31 +1,39 @@
 """A desk: the callers of one tenant at one store, in a line of code each."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tallystick.core.hold import hold_body, tally_record
+from tallystick.core.lots import Account, Lot, LotKind
+from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine, make_plan
+from tallystick.core.packing import compact
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
+    CreditAsk,
     ExtendAsk,
     Extended,
     Held,
+    MoveAsk,
+    Moved,
+    MoveKind,
     Refused,
     Released,
     Replayed,
     ReserveAsk,
     SettleAsk,
     Settled,
-    Store,
-    WalletFunds,
+    Try,
 )
+from tallystick.store.base import Store
 from tests.store.backends import Backend
 
 TTL_MS = 60_000
@@ -33,6 +41,7 @@ DAY = Window(Span.DAY)
 MINUTE = Window(Span.MINUTE)
 TOTAL = Window(Span.TOTAL)
 SESSION = Window(Span.SESSION)
+ROLLING_HOUR = Window(Span.ROLLING, 3_600_000)
 
 
 def policy_of(*parts: WalletTemplate | Budget, tenant: str = "acme", **more: Any) -> Policy:
@@ -45,6 +54,20 @@ def policy_of(*parts: WalletTemplate | Budget, tenant: str = "acme", **more: Any
 def budget(name: str, limit: int, unit: Unit = Unit.NANO_USD, window: Window = DAY, **more: Any) -> Budget:
     """A budget."""
     return Budget(name, limit, unit, window, **more)
+
+
+def tally_of(content: str, plan: Plan, held: Held, chosen: Try) -> str:
+    """The record that a caller keeps of a hold."""
+    wallet = plan.wallets[held.payer - 1] if held.payer else None
+    return tally_record(
+        content=content,
+        reserved_ms=held.stamp.now_ms,
+        wallet=compact([wallet.counter, wallet.unit] if wallet else ["", ""])[1:-1],
+        nano_usd=chosen.nano_usd,
+        tokens=chosen.tokens,
+        expires_ms=held.expires_ms,
+        body=chosen.body,
+    )
 
 
 @dataclass
@@ -68,13 +91,15 @@ class Desk:
         now_ms: int | None = None,
         user: str = "alice",
         session: str = "",
+        priority: str = "",
+        model: str = "m",
     ) -> Plan:
         """The plan of a call now."""
         policy = self.policy if version is None else replace(self.policy, version=version)
         return make_plan(
             policy,
-            Subject(user=user, session=session),
-            "m",
+            Subject(user=user, session=session, priority=priority),
+            model,
             "",
             None,
             said=(Unit.NANO_USD, Unit.TOKENS),
@@ -91,29 +116,47 @@ class Desk:
         ttl_ms: int = TTL_MS,
         plan: Plan | None = None,
         refusal: Reason | None = None,
-        user: str = "alice",
-        session: str = "",
+        **about: str,
     ) -> Held | Refused | Again | Replayed:
         """One ask. `content` follows from the amounts where it is not given."""
-        plan = plan or self.plan(user=user, session=session)
+        plan = plan or self.plan(**about)  # type: ignore[arg-type]
         refusal = plan.refuses(nano_usd, tokens) if refusal is None else refusal
-        reservation_id = reservation_id or f"r{next(self.ids)}"
-        body = hold_body(plan, "user=alice")
+        chosen = Try(plan, nano_usd, tokens, refusal, hold_body(plan, "user=alice"))
         content = content or f"{nano_usd}/{tokens}"
-        ask = ReserveAsk(reservation_id, content, nano_usd, tokens, ttl_ms, refusal, body)
-        reply = await self.store.reserve(plan, ask)
+        return await self.ask(plan, (chosen,), reservation_id, content, ttl_ms)
+
+    async def ask(
+        self,
+        plan: Plan,
+        tries: tuple[Try, ...],
+        reservation_id: str = "",
+        content: str = "x",
+        ttl_ms: int = TTL_MS,
+    ) -> Held | Refused | Again | Replayed:
+        """One ask of several models; see `ladder`."""
+        reservation_id = reservation_id or f"r{next(self.ids)}"
+        reply = await self.store.reserve(plan, ReserveAsk(reservation_id, content, ttl_ms, tries))
         if isinstance(reply, Held):
-            wallet = plan.wallets[reply.payer - 1] if reply.payer else None
-            self.tallies[reservation_id] = tally_record(
-                content=content,
-                reserved_ms=reply.stamp.now_ms,
-                wallet=f"{wallet.counter}\t{wallet.unit}" if wallet else "\t",
-                nano_usd=nano_usd,
-                tokens=tokens,
-                expires_ms=reply.expires_ms,
-                body=body,
-            )
+            self.tallies[reservation_id] = tally_of(content, plan, reply, tries[reply.tried - 1])
         return reply
+
+    def ladder(
+        self, *costs: tuple[str, int], at: int | None = None, free: tuple[str, ...] = ()
+    ) -> tuple[Plan, tuple[Try, ...]]:
+        """What is asked for models of these costs, in this order; `at`: in percent of the limits."""
+        plan, *rungs = [self.plan(model=model) for model, _ in costs]
+        for rung in rungs:
+            if rung.model in free:
+                rung.wallets = ()
+        plan.rungs = tuple(rungs)
+        plan.soft = None if at is None else tuple(line.ceiling * at // 100 for line in plan.budgets)
+        tries = [
+            Try(each, nano_usd, 0, each.refuses(nano_usd, 0), hold_body(each, ""))
+            for each, (_, nano_usd) in zip((plan, *rungs), costs, strict=True)
+        ]
+        if plan.soft is not None:
+            tries = [tries[0]._replace(soft=plan.soft), *tries[1:], tries[0]]
+        return plan, tuple(tries)
 
     async def hold(self, reservation_id: str, nano_usd: int = 0, tokens: int = 0, **more: Any) -> Held:
         """A reservation that finds room."""
@@ -168,26 +211,57 @@ class Desk:
         limits: tuple[tuple[int, Reason], ...] = (),
     ) -> Extended | Refused | Again:
         """More time, more money."""
-        limits = limits or tuple((line.limit, line.rank) for line in self.plan(user=user).budgets)
+        limits = limits or tuple((line.ceiling, line.rank) for line in self.plan(user=user).budgets)
         ask = ExtendAsk(reservation_id, extension_id, version, ttl_ms, nano_usd, tokens, limits)
         return await self.store.extend(self.policy.tenant, ask)
 
-    def wallet(self, name: str) -> WalletLine:
+    def wallet(self, name: str, user: str = "alice") -> WalletLine:
         """A wallet of the cascade."""
-        return next(line for line in self.plan().wallets if line.name == name)
+        return next(line for line in self.plan(user=user).wallets if line.name == name)
 
-    async def credit(self, name: str, amount: int, credit_id: str = "") -> WalletFunds:
+    async def credit(
+        self,
+        name: str,
+        amount: int,
+        credit_id: str = "",
+        kind: LotKind = LotKind.PAID,
+        expires_ms: int = 0,
+        user: str = "alice",
+    ) -> Account:
         """Adds funds."""
         credit_id = credit_id or f"c{next(self.ids)}"
-        wallet = self.wallet(name)
-        return await self.store.credit(self.policy.tenant, wallet, amount, credit_id, "a top-up")
+        ask = CreditAsk(self.wallet(name, user), amount, credit_id, "a top-up", kind, expires_ms)
+        return await self.store.credit(self.policy.tenant, ask)
 
-    async def balance(self, session: str = "") -> list[int]:
-        """Funds, balance, held of each wallet; spent, held of each budget. Ends what is due first."""
+    async def move(
+        self, kind: MoveKind, source: str, target: str, amount: int, move_id: str = "", user: str = "alice"
+    ) -> Moved:
+        """Takes funds out of a wallet."""
+        to = self.wallet(target, user) if target else None
+        move_id = move_id or f"m{next(self.ids)}"
+        ask = MoveAsk(kind, move_id, self.wallet(source, user), to, amount, "a reason")
+        return await self.store.move(self.policy.tenant, ask)
+
+    async def counters(self, session: str = "") -> Counters:
+        """Every wallet and budget. Ends what is due first."""
         while True:
             reply = await self.store.balance(self.plan(session=session))
             if isinstance(reply, Counters):
-                return reply.values
+                return reply
+
+    async def balance(self, session: str = "") -> list[int]:
+        """Funds, balance, held of each wallet; spent, held of each budget. Ends what is due first."""
+        _, accounts, values = await self.counters(session)
+        return [amount for a in accounts for amount in (a.funds, a.balance, a.held)] + values
+
+    async def lots(self) -> list[tuple[str, int]]:
+        """Id and amount of each lot of the first wallet, in the order in which they are drawn."""
+        return ids_of((await self.counters()).accounts[0].lots)
+
+
+def ids_of(lots: Iterable[Lot]) -> list[tuple[str, int]]:
+    """Id and amount of each."""
+    return [(lot.id, lot.amount) for lot in lots]
 
 
 async def desk_at(backend: Backend, *parts: WalletTemplate | Budget, funds: int = 0, **more: Any) -> Desk:

@@ -13,7 +13,7 @@ import pytest
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded
 from tallystick.core.policy import Budget, OnExhausted, OnExpiry, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     Extended,
@@ -24,11 +24,12 @@ from tallystick.store.base import (
     Stamp,
     StoredPolicy,
 )
-from tests.store.audit import check_holds, check_kept, check_money, kinds
+from tests.store.audit import check_holds, check_kept, check_lots, check_money, ended_windows, kinds
+from tests.store.audit_alerts import check_alerts
 from tests.store.backends import START_MS, Backend
 from tests.store.conftest import MakeBackend
 from tests.store.desk import MINUTE, SESSION, TOTAL, TTL_MS, Desk, budget, desk_at, policy_of
-from tests.store.steps import LIMITS, ORG, USER, one_random_step
+from tests.store.steps import GRANTED, LIMITS, MORE_LIMITS, ORG, USER, one_random_step
 
 # --- 1: check and hold are one atomic step ---------------------------------------------------------
 
@@ -248,13 +249,16 @@ async def test_a_refusal_tells_what_it_saw(backend: Backend) -> None:
 
 @pytest.mark.contract(3)
 async def test_the_sum_of_open_holds_is_the_held_total_always(backend: Backend, dice: random.Random) -> None:
-    desk = await desk_at(backend, USER, ORG, *LIMITS.values(), budget("s", 1_000, window=SESSION))
+    session = budget("s", 1_000, window=SESSION)
+    desk = await desk_at(backend, USER, GRANTED, ORG, *LIMITS.values(), *MORE_LIMITS, session)
     for _ in range(400):
         await one_random_step(desk, dice)
         state = backend.state()
         check_holds(state)
         check_kept(state)
+        check_lots(state)
         check_money(state)
+        check_alerts(state, ended_windows(state, backend.now_ms))
 
 
 @pytest.mark.contract(3)
@@ -293,7 +297,7 @@ async def test_what_is_due_is_ended_before_anything_is_denied(backend: Backend, 
 
 @pytest.mark.contract(7)
 async def test_an_extension_is_not_denied_while_something_is_due(backend: Backend) -> None:
-    desk = await desk_at(backend, ORG, budget("d", 100), on_expiry=OnExpiry.RELEASE)
+    desk = await desk_at(backend, ORG, budget("d", 100, alerts=()), on_expiry=OnExpiry.RELEASE)
     await desk.credit("org", 100)
     await desk.hold("long", 1, ttl_ms=10 * TTL_MS)
     for n in range(40):
@@ -418,7 +422,8 @@ async def test_an_extension_is_weighed_by_the_limits_in_force(
 @pytest.mark.contract(14)
 async def test_tenants_of_one_partition_have_nothing_to_do_with_each_other(backend: Backend) -> None:
     store = await backend.client()
-    acme, other = (Desk(backend, store, policy_of(ORG, budget("d", 100), tenant=t)) for t in ("acme", "acm"))
+    parts = (ORG, budget("d", 100, alerts=()))
+    acme, other = (Desk(backend, store, policy_of(*parts, tenant=t)) for t in ("acme", "acm"))
     await acme.credit("org", 100, "c1")
     await other.credit("org", 7, "c1")
     await acme.hold("same", 100)

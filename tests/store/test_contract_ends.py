@@ -4,10 +4,11 @@ import pytest
 
 from tallystick.core.errors import IdMismatch, ReservationEnded, ReservationNotFound
 from tallystick.core.hold import State as HoldState
+from tallystick.core.lots import Account, Lot, LotKind
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import OnExpiry, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Refused, Released, Replayed, Settled
+from tallystick.store.asks import Extended, Refused, Released, Replayed, Settled
 from tests.store.audit import check_all, kinds
 from tests.store.backends import RETENTION_MS, START_MS, Backend
 from tests.store.desk import MINUTE, TOTAL, TTL_MS, Desk, budget, desk_at
@@ -27,6 +28,21 @@ def values(spent: tuple[int, int, int], held: tuple[int, int, int], funds: int =
     return [*wallet, nano, nano_held, tokens, tokens_held, requests, calls, 0, calls]
 
 
+def settled_of(
+    reply: Settled,
+    nano_usd: int,
+    tokens: int,
+    *,
+    estimated: bool = False,
+    late: bool = False,
+    changed: bool = True,
+) -> Settled:
+    """Of a hold of 60 and 6 that the top-up of `ALL` pays."""
+    drawn = (Lot("c0", LotKind.PAID, 0, nano_usd),) if nano_usd else ()
+    counter = "acme:w:org::u"
+    return Settled(reply.stamp, nano_usd, tokens, estimated, late, changed, counter, drawn, 60, 6)
+
+
 # --- 4: same id, same answer, one effect -----------------------------------------------------------
 
 
@@ -42,7 +58,7 @@ async def test_a_reserve_retried_gives_the_same_answer_and_has_one_effect(backen
     assert kept is not None
     assert (
         kept.answered
-        == ["60/6", str(START_MS), "acme:w:org::u", "u", "60", "6", str(held.expires_ms)] + ["0"] * 8
+        == ["60/6", START_MS, "acme:w:org::u", "u", "60", "6", held.expires_ms, 0, ""] + ["0"] * 8
     )
     with pytest.raises(IdMismatch):
         await desk.reserve(61, 6, reservation_id="a")
@@ -169,7 +185,8 @@ async def test_a_credit_retried_gives_the_same_answer_and_has_one_effect(backend
     desk = await desk_at(backend, ORG, WalletTemplate("other"), funds=1_000)
     await desk.hold("a", 60)
     first = await desk.credit("org", 5, "c")
-    assert first == (1_005, 1_005, 60)
+    lots = [Lot("c0", LotKind.PAID, 0, 1_000), Lot("c", LotKind.PAID, 0, 5)]
+    assert first == Account(1_005, 1_005, 60, "", lots)
     before = backend.dump()
     assert [await desk.credit("org", 5, "c") for _ in range(100)] == [first] * 100
     for wallet, amount in (("org", 6), ("other", 5)):
@@ -240,7 +257,7 @@ async def test_a_hold_that_the_store_lost_is_charged_once_by_its_tally(backend: 
         await desk.settle("a", 50, 5)
     first = await desk.settle("a", 50, 5, mode=mode, tally=True)
     charged = {Mode.COST: (50, 5), Mode.HOLD: (60, 6), Mode.NONE: (0, 0)}[mode]
-    assert first == Settled(first.stamp, *charged, mode is Mode.HOLD, late=True, changed=True)
+    assert first == settled_of(first, *charged, estimated=mode is Mode.HOLD, late=True)
     before = backend.dump()
     for tally in (True, False):
         assert await desk.settle("a", 50, 5, mode=mode, tally=tally) == first._replace(changed=False)
@@ -255,7 +272,7 @@ async def test_a_tally_counts_for_nothing_where_the_hold_still_exists(backend: B
     await desk.hold("a", 60, 6)
     desk.tallies["a"] = desk.tallies["a"].replace("acme:w:org::u", "acme:w:else::u")
     settled = await desk.settle("a", 50, 5, tally=True)
-    assert settled == Settled(settled.stamp, 50, 5, estimated=False, late=False, changed=True)
+    assert settled == settled_of(settled, 50, 5)
     assert await desk.balance() == values((50, 5, 1), (0, 0, 0))
     check_all(backend.state())
 
@@ -307,7 +324,7 @@ async def test_the_true_cost_is_recorded_after_a_release(backend: Backend) -> No
     await desk.hold("a", 60, 6)
     await desk.release("a")
     settled = await desk.settle("a", 50, 5)
-    assert settled == Settled(settled.stamp, 50, 5, estimated=False, late=True, changed=True)
+    assert settled == settled_of(settled, 50, 5, late=True)
     assert await desk.balance() == values((50, 5, 1), (0, 0, 0))
     check_all(backend.state())
 
@@ -326,9 +343,7 @@ async def test_each_outcome_charges_what_it_says(
     await desk.hold("a", 60, 6)
     assert await desk.balance() == values((0, 0, 0), (60, 6, 1))
     settled = await desk.settle("a", 50, 5, mode=mode)
-    assert settled == Settled(
-        settled.stamp, charged[0], charged[1], estimated=mode is Mode.HOLD, late=False, changed=True
-    )
+    assert settled == settled_of(settled, charged[0], charged[1], estimated=mode is Mode.HOLD)
     assert await desk.balance() == values(charged, (0, 0, 0))
     entry = backend.state().log[-1].fields
     assert (entry["kind"], entry["nano"], entry["estimated"], entry["outcome"], entry["tally"]) == (
@@ -355,9 +370,9 @@ async def test_an_expired_hold_is_charged_and_a_late_settle_corrects_it_once(bac
     backend.move(TTL_MS)
     assert await desk.balance() == values((60, 6, 1), (0, 0, 0))
     unsure = await desk.settle("a", mode=Mode.HOLD)
-    assert unsure == Settled(unsure.stamp, 60, 6, estimated=True, late=True, changed=False)
+    assert unsure == settled_of(unsure, 60, 6, estimated=True, late=True, changed=False)
     settled = await desk.settle("a", 10, 1)
-    assert settled == Settled(settled.stamp, 10, 1, estimated=False, late=True, changed=True)
+    assert settled == settled_of(settled, 10, 1, late=True)
     assert await desk.balance() == values((10, 1, 1), (0, 0, 0))
     with pytest.raises(IdMismatch):
         await desk.settle("a", 9, 1)
@@ -402,7 +417,7 @@ async def test_not_dispatched_after_expiry_gives_everything_back(backend: Backen
     assert await desk.balance() == values((60, 6, 1), (0, 0, 0))
     if by == "settle":
         settled = await desk.settle("a", mode=Mode.NONE)
-        assert settled == Settled(settled.stamp, 0, 0, estimated=False, late=True, changed=True)
+        assert settled == settled_of(settled, 0, 0, late=True)
     else:
         released = await desk.release("a")
         assert released == Released(released.stamp, 60, 6, known=True)

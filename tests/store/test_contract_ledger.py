@@ -1,21 +1,24 @@
 """The contract, on every store: the ledger (line 10) and exact amounts (line 11)."""
 
+import json
 import random
+from typing import cast
 
 import pytest
 
 from tallystick.core.errors import ReservationNotFound
 from tallystick.core.ledger import Entry, replay
+from tallystick.core.lots import Account
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Held
-from tests.store.audit import check_holds, check_ledger, check_money, ended_windows, kinds
+from tallystick.store.asks import Extended, Held
+from tests.store.audit import check_drawn, check_holds, check_ledger, check_money, ended_windows, kinds
 from tests.store.backends import RETENTION_MS, START_MS, Backend, ServerBackend
 from tests.store.conftest import MakeBackend
 from tests.store.desk import MINUTE, TOTAL, TTL_MS, Desk, budget, desk_at, policy_of
-from tests.store.steps import LIMITS, ORG, USER, one_random_step
+from tests.store.steps import GRANTED, LIMITS, MORE_LIMITS, ORG, USER, one_random_step
 
 EDGES = sorted(
     {
@@ -33,13 +36,14 @@ EDGES = sorted(
 
 @pytest.mark.contract(10)
 async def test_the_ledger_replays_to_the_balances_without_gaps(backend: Backend, dice: random.Random) -> None:
-    desk = await desk_at(backend, USER, ORG, *LIMITS.values())
+    desk = await desk_at(backend, USER, GRANTED, ORG, *LIMITS.values(), *MORE_LIMITS)
     for _ in range(30):
         for _ in range(20):
             await one_random_step(desk, dice)
         state = backend.state()
         check_ledger(state, ended_windows(state, backend.now_ms))
         check_money(state)
+        check_drawn(state)
 
 
 @pytest.mark.contract(10)
@@ -74,7 +78,9 @@ async def test_each_change_of_money_is_told_once_with_what_an_auditor_needs(back
     log = backend.state().log
     made = "credit reserve extend settle reserve release refuse reserve policy expire"
     assert kinds(log) == made.split()
-    told = [entry.fields for entry in log]
+    told = [dict(entry.fields) for entry in log]
+    drawn = [json.loads(entry.pop("drawn") or "[]") for entry in told if "drawn" in entry]
+    assert drawn == [[["c1", 3, 0, "70", "", "0"]], [], [["c1", 3, 0, "60", "", "0"]]]
     assert [entry["at"] for entry in told] == [str(START_MS)] * 9 + [str(START_MS + TTL_MS)]
     assert {entry["tenant"] for entry in told} == {"acme"}
     assert [entry["id"] for entry in told] == ["c1", "a", "a", "a", "b", "b", "unknown", "c", "1", "c"]
@@ -82,20 +88,21 @@ async def test_each_change_of_money_is_told_once_with_what_an_auditor_needs(back
     wallet = {"wallet": "acme:w:org::u"}
     assert told[0] == common | wallet | {
         "kind": "credit", "id": "c1", "unit": "u", "amount": "500", "reason": "a top-up",
+        "kind_of_lot": "3", "expires": "0",
     }  # fmt: skip
     body = told[1].pop("body")
-    assert body.split("\n")[4] == "user=alice"
+    assert json.loads(body)[4] == "user=alice"
     assert told[1] == common | wallet | {
         "kind": "reserve", "id": "a", "nano": "60", "tokens": "6", "wallet_unit": "u",
     }  # fmt: skip
     assert told[2] == common | {"kind": "extend", "id": "a", "nano": "40", "tokens": "4"}
     assert told[3] == common | {
         "kind": "settle", "id": "a", "nano": "70", "tokens": "7", "requests": "1",
-        "outcome": "COMPLETED", "estimated": "0", "usage": "", "tally": "",
+        "outcome": "COMPLETED", "estimated": "0", "usage": "", "tally": "", "lapsed": "0",
     }  # fmt: skip
     assert told[9] == common | {
         "kind": "expire", "id": "c", "at": str(START_MS + TTL_MS), "nano": "60", "tokens": "6",
-        "requests": "1",
+        "requests": "1", "lapsed": "0",
     }  # fmt: skip
 
 
@@ -190,7 +197,9 @@ async def test_sums_above_64_bits_are_exact(backend: Backend) -> None:
         await desk.settle(name, MAX_AMOUNT - 1)
     spent = 5 * MAX_AMOUNT - 4
     assert await desk.balance() == [3 * MAX_AMOUNT, 3 * MAX_AMOUNT - spent, 0, spent, 0]
-    assert await desk.store.wallets("acme") == {"acme:w:org::u": (3 * MAX_AMOUNT, 3 * MAX_AMOUNT - spent, 0)}
+    assert await desk.store.wallets("acme") == {
+        "acme:w:org::u": Account(3 * MAX_AMOUNT, 3 * MAX_AMOUNT - spent, 0)
+    }
     check_ledger(backend.state())
     check_money(backend.state())
 
@@ -278,7 +287,13 @@ async def test_texts_in_the_store_are_plain_decimal(server_backend: ServerBacken
         await desk.settle(f"a{n}", edge, mode=Mode.COST)
     raw = server_backend.raw.hgetall("ts:{t.0}:count")
     assert isinstance(raw, dict)
-    assert {name: str(int(text)).encode() for name, text in raw.items()} == raw
+    texts = server_backend.state().texts
+    amounts = {
+        name: text for name, text in cast(dict[bytes, bytes], raw).items() if name.decode() not in texts
+    }
+    assert {name: str(int(text)).encode() for name, text in amounts.items()} == amounts
+    lots = [cells[3] for name, text in texts.items() if name.endswith(":l") for cells in json.loads(text)]
+    assert [str(int(text)) for text in lots] == lots
 
 
 @pytest.mark.contract(10)

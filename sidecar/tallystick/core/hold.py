@@ -146,7 +146,7 @@ class Hold:
 
     @property
     def subject(self) -> str:
-        """Who spends, as text."""
+        """Who spends, as `core.subject.subject_text` wrote it."""
         return str(self.parts[4])
 
     @property

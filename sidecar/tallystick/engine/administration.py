@@ -3,15 +3,18 @@
 import os
 from typing import NamedTuple
 
+from tallystick.core.counters import group_text, parse_counter, wallet_counter
 from tallystick.core.decision import UNIT_NAMES, WalletState, amount_text
 from tallystick.core.errors import FundsMissing, InvalidArgument
 from tallystick.core.lots import Account, Lot
-from tallystick.core.plan import WalletLine, grant_line, group_text, parse_counter, wallet_counter
+from tallystick.core.matching import grant_line
+from tallystick.core.plan import WalletLine
 from tallystick.core.policy import Policy, Unit, WalletTemplate
 from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
 from tallystick.engine.planner import Planner
 from tallystick.policyfile import load_policy
-from tallystick.store.base import CreditAsk, MoveAsk, MoveKind, Store, StoredPolicy
+from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
+from tallystick.store.base import Store
 
 
 class Move(NamedTuple):

@@ -9,8 +9,9 @@ from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.weigh import decide
 from tallystick.engine.estimates import Estimate, cost_of
-from tallystick.engine.planner import Planner, Rules
-from tallystick.store.base import Refused
+from tallystick.engine.planner import Planner
+from tallystick.engine.rules import Rules
+from tallystick.store.asks import Refused
 
 MOST_MODELS = 8
 """How many models are looked at for one refusal."""

@@ -1,12 +1,14 @@
 """From plans to what the store is asked."""
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.hold import Hold, hold_body
-from tallystick.core.plan import Plan, ceiling_of, parse_counter
+from tallystick.core.matching import ceiling_of
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import priority_in
 from tallystick.engine.estimates import Estimate, cost_of
-from tallystick.store.base import Try
+from tallystick.store.asks import Try
 
 
 def tries_of(plan: Plan, estimate: Estimate, about: str) -> tuple[Try, ...]:

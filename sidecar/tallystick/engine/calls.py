@@ -8,7 +8,7 @@ from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.providers.call import Api
-from tallystick.store.base import MoveKind
+from tallystick.store.asks import MoveKind
 
 
 class TokenEstimate(NamedTuple):

@@ -15,7 +15,7 @@ from tallystick.core.decision import (
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import decide
-from tallystick.store.base import Counters, Refused, Try
+from tallystick.store.asks import Counters, Refused, Try
 
 
 class Step(NamedTuple):

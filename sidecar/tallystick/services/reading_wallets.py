@@ -11,7 +11,7 @@ from tallystick.core.policy import Unit
 from tallystick.core.subject import check_text
 from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
 from tallystick.services.reading import MAX_ID_BYTES, read_tenant
-from tallystick.store.base import MoveKind
+from tallystick.store.asks import MoveKind
 from tallystick.v1 import admin_pb2, budget_pb2
 
 WALLET_UNITS = {budget_pb2.UNIT_NANO_USD: Unit.NANO_USD, budget_pb2.UNIT_TOKENS: Unit.TOKENS}

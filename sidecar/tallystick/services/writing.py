@@ -1,8 +1,9 @@
 """From decisions to responses."""
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.decision import NOTHING, BudgetState, Decision
 from tallystick.core.money import MAX_AMOUNT
-from tallystick.core.plan import Plan, Taken, parse_counter
+from tallystick.core.plan import Plan, Taken
 from tallystick.engine.answers import Balance, Extension
 from tallystick.services.writing_states import (
     UNITS,
@@ -16,7 +17,7 @@ from tallystick.services.writing_states import (
     write_wallet,
 )
 from tallystick.services.writing_why import write_advice, write_downgrade
-from tallystick.store.base import Released, Settled
+from tallystick.store.asks import Released, Settled
 from tallystick.v1 import budget_pb2 as pb
 
 

@@ -5,7 +5,7 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import (
     IdMismatch,
@@ -14,13 +14,14 @@ from tallystick.core.errors import (
     ReservationNotFound,
 )
 from tallystick.core.hold import LATE, Hold, State, read_hold
+from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry, by_unit
 from tallystick.core.lots import Account
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import weigh
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     CreditAsk,
@@ -40,6 +41,7 @@ from tallystick.store.base import (
 )
 from tallystick.store.keys import partition_of
 from tallystick.store.memory_funds import credit, move
+from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import Partition, drawn_text
 from tallystick.store.memory_reserve import reserve
 
@@ -233,6 +235,10 @@ class MemoryStore:
         p = self._begin(tenant)
         version = p.version(tenant)
         return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """See `Store.learn`."""
+        return learn(self._begin(tenant), tenant, news)
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""

@@ -2,7 +2,7 @@
 
 from tallystick.core.errors import FundsMissing, IdMismatch
 from tallystick.core.lots import Account, Lot
-from tallystick.store.base import CreditAsk, MoveAsk, Moved, MoveKind
+from tallystick.store.asks import CreditAsk, MoveAsk, Moved, MoveKind
 from tallystick.store.memory_partition import Partition
 from tallystick.store.memory_reserve import Opened, open_wallet
 

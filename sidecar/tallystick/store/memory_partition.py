@@ -4,14 +4,15 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tallystick.core.counters import bucket_of, rolling_ms
 from tallystick.core.hold import HeldBudget, Hold, State, read_hold
 from tallystick.core.ledger import Entry, by_unit
 from tallystick.core.lots import REFUND_PREFIX, Account, GrantLine, lots_cells, read_lots
 from tallystick.core.packing import compact
-from tallystick.core.plan import WalletLine, bucket_of, rolling_ms
+from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
-from tallystick.store.base import Stamp
+from tallystick.store.asks import Stamp
 
 SESSION_LIFE_MS = 7_776_000_000
 RETRY_MS = 3_600_000
@@ -97,7 +98,9 @@ class Partition:
         texts.pop(f"{counter}:l", None)
         if account.lots:
             texts[f"{counter}:l"] = compact(lots_cells(account.lots))
-        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > self.now_ms]
+        expired = sum(lot.amount for lot in account.lots if 0 < lot.expires_ms <= self.now_ms)
+        since_ms = 0 if expired > max(0, account.held) else self.now_ms  # what came too late lapses at once
+        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > since_ms]
         if ends:
             self.schedule(f"l:{counter}", min(ends))
         else:

@@ -9,7 +9,7 @@ from tallystick.core.packing import compact
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import decide
-from tallystick.store.base import Held, Refused, ReserveAsk, Try
+from tallystick.store.asks import Held, Refused, ReserveAsk, Try
 from tallystick.store.memory_partition import Partition
 
 

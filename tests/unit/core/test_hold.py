@@ -1,21 +1,37 @@
 """The record of a hold, and the tally sealed from it."""
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.hold import (
+    HeldBudget,
     Hold,
     State,
     hold_body,
+    price_in,
     read_hold,
     seal,
     tally_record,
     unseal,
 )
-from tallystick.core.plan import Plan, make_plan
-from tallystick.core.policy import Budget, OnExpiry, Policy, Unit, WalletTemplate, used_dimensions
+from tallystick.core.lots import Lot, LotKind
+from tallystick.core.matching import make_plan
+from tallystick.core.packing import compact
+from tallystick.core.plan import Plan
+from tallystick.core.policy import (
+    DEFAULT_ALERTS,
+    Budget,
+    OnExpiry,
+    Policy,
+    Unit,
+    WalletTemplate,
+    used_dimensions,
+)
 from tallystick.core.price import Price, Rate
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
@@ -23,7 +39,8 @@ from tallystick.core.windows import Span, Window
 NOW_MS = 1_760_000_000_000
 KEY = bytes(range(32))
 AMOUNTS = st.integers(-(2**70), 2**70)
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\n\t"), max_size=8)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+LOTS = st.builds(Lot, TEXTS, st.sampled_from(LotKind), st.integers(0, 2**50), AMOUNTS, TEXTS, AMOUNTS)
 PRICE = Price("p 1", Rate(1), Rate(2), Rate(3), Rate(4, ((5, 6),)), Rate(7))
 
 
@@ -40,6 +57,7 @@ BUDGETS = (
     Budget("daily", 2**63 - 1, Unit.NANO_USD, Window(Span.DAY), per=("user",)),
     Budget("in-flight", 5, Unit.CONCURRENT, Window(Span.TOTAL), alerts=(50,)),
     Budget("loops", 3, Unit.REQUESTS, Window(Span.SESSION), per=("session",), alerts=()),
+    Budget("rolling", 100, Unit.NANO_USD, Window(Span.ROLLING, 3_600_000), overage=20),
 )
 
 
@@ -47,10 +65,12 @@ BUDGETS = (
     st.builds(
         Hold,
         st.sampled_from(State),
-        *[AMOUNTS] * 6,
-        ended_as=CELLS,
-        answer=st.lists(CELLS).map("\t".join),
-        body=st.text(st.characters(codec="utf-8"), max_size=30),
+        st.integers(0, 2**50),
+        *[AMOUNTS] * 5,
+        ended_as=TEXTS,
+        drawn=st.lists(LOTS, max_size=3),
+        answer=st.lists(TEXTS).map(compact),
+        body=st.recursive(TEXTS, st.lists, max_leaves=5).map(compact),
     )
 )
 def test_a_record_is_read_as_it_was_written(hold: Hold) -> None:
@@ -60,33 +80,51 @@ def test_a_record_is_read_as_it_was_written(hold: Hold) -> None:
 def test_a_record_tells_what_its_plan_said() -> None:
     plan = plan_of(*BUDGETS, on_expiry=OnExpiry.RELEASE)
     text = tally_record(
-        content="c", reserved_ms=NOW_MS, wallet="acme:w:org::t\tt", nano_usd=7, tokens=8,
+        content="c", reserved_ms=NOW_MS, wallet='"acme:w:org::t","t"', nano_usd=7, tokens=8,
         expires_ms=NOW_MS + 9, body=hold_body(plan, "user=a"),
     )  # fmt: skip
     hold = read_hold(text)
     assert (hold.state, hold.expires_ms, hold.nano_usd, hold.tokens) == (State.OPEN, NOW_MS + 9, 7, 8)
     assert (hold.content, hold.wallet, hold.ttl_ms) == ("c", ("acme:w:org::t", Unit.TOKENS), 9)
     assert (hold.model, hold.price, hold.on_expiry) == ("gpt/5 ü", PRICE, OnExpiry.RELEASE)
-    lines = [(b.counter, b.unit, b.limit, b.rank, b.end) for b in hold.budgets]
-    assert lines == [(b.counter, b.unit, b.limit, int(b.rank), b.end) for b in plan.budgets]
-    assert hold.alerts == [(50, 70, 80, 95, 100), (50,), ()]
+    assert (hold.subject, hold.asked_model, hold.drawn) == ("user=a", "gpt/5 ü", [])
+    assert hold.budgets == [
+        HeldBudget(b.counter, b.unit, b.ceiling, b.rank, b.end, b.limit, b.alerts) for b in plan.budgets
+    ]
+    assert [b.alerts for b in hold.budgets] == [DEFAULT_ALERTS, (50,), (), DEFAULT_ALERTS]
+    assert [b.limit for b in hold.budgets] == [2**63 - 1, 5, 3, 100]
+    assert [b.ceiling for b in hold.budgets] == [2**63 - 1, 5, 3, 120]
     assert hold.text() == text
 
 
 def test_a_record_without_wallet_budgets_and_price() -> None:
     body = hold_body(plan_of(price=None), "")
     text = tally_record(
-        content="c", reserved_ms=1, wallet="\t", nano_usd=0, tokens=0, expires_ms=2, body=body
+        content="c", reserved_ms=1, wallet='"",""', nano_usd=0, tokens=0, expires_ms=2, body=body
     )
     hold = read_hold(text)
-    assert (hold.wallet, hold.budgets, hold.price, hold.alerts) == (None, [], None, [])
-    assert read_hold(Hold(State.REFUSED, 1, 0, 0).text()).wallet is None
+    assert (hold.wallet, hold.budgets, hold.price, price_in(text)) == (None, [], None, None)
+    refused = read_hold(Hold(State.REFUSED, 1, 0, 0).text())
+    assert (refused.wallet, refused.budgets) == (None, [])
 
 
-def test_the_usual_alerts_take_no_room() -> None:
+def test_the_usual_alerts_and_limits_take_no_room() -> None:
     usual = plan_of(Budget("d", 5, Unit.NANO_USD, Window(Span.DAY)))
-    hold = read_hold(Hold(State.OPEN, 1, 0, 0, body=hold_body(usual, "")).text())
-    assert (usual.body_tail, hold.alerts) == ("", [(50, 70, 80, 95, 100)])
+    counter = "acme:b:d::u1759968000+86400"
+    assert read_body(usual)[1] == [[counter, "u", "5", 9, "1760054400000"]]
+    more = plan_of(Budget("d", 5, Unit.NANO_USD, Window(Span.DAY), overage=2))
+    assert read_body(more)[1] == [[counter, "u", "7", 9, "1760054400000", "5"]]
+    silent = plan_of(Budget("d", 5, Unit.NANO_USD, Window(Span.DAY), alerts=()))
+    assert read_body(silent)[1] == [[counter, "u", "5", 9, "1760054400000", "5", []]]
+
+
+def read_body(plan: Plan) -> Any:
+    return json.loads(hold_body(plan, ""))
+
+
+def test_the_price_in_a_record_is_found_without_reading_the_rest() -> None:
+    text = Hold(State.OPEN, 1, 0, 0, body=hold_body(plan_of(*BUDGETS), "")).text()
+    assert price_in(text) == read_hold(text).price == PRICE
 
 
 RECORD = "O\t1\t2\t3\t0\t0\t0\t\nc\t1\t\t\nbody\nof\nmany lines, ünd\n"

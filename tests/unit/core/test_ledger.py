@@ -1,10 +1,14 @@
 """The replay of ledger entries to counters."""
 
+import json
+
 import pytest
 
 from tallystick.core.ledger import KINDS, Entry, replay
 
-BODY = "charge\nacme:b:d::u\tu\t100\t9\t0\tacme:b:r::r\tr\t5\t7\t0\tacme:b:c::c\tc\t5\t8\t0\nm\n\n"
+LINES = [["acme:b:d::u", "u", "100", 9, "0"], ["acme:b:r::r", "r", "5", 7, "0"]]
+LINES += [["acme:b:c::c", "c", "5", 8, "0"]]
+BODY = json.dumps(["charge", LINES, "m", "", "", "m"])
 
 
 def entry(seq: int, kind: str, *, epoch: int = 1, entry_id: str = "a", **fields: object) -> Entry:
@@ -13,12 +17,13 @@ def entry(seq: int, kind: str, *, epoch: int = 1, entry_id: str = "a", **fields:
 
 
 def reserve(seq: int, nano: int = 60, **more: object) -> Entry:
-    wallet: dict[str, object] = {"wallet": "acme:w:o::u", "wallet_unit": "u"}
-    return entry(seq, "reserve", nano=nano, tokens=6, body=BODY, **(wallet | more))  # type: ignore[arg-type]
+    fields: dict[str, object] = {"wallet": "acme:w:o::u", "wallet_unit": "u", "body": BODY}
+    return entry(seq, "reserve", nano=nano, tokens=6, **(fields | more))  # type: ignore[arg-type]
 
 
 def settle(seq: int, nano: int, kind: str = "settle", **more: object) -> Entry:
-    return entry(seq, kind, nano=nano, tokens=5, requests=1, **more)  # type: ignore[arg-type]
+    fields = {"nano": nano, "tokens": 5, "requests": 1, "lapsed": 0} | more
+    return entry(seq, kind, **fields)  # type: ignore[arg-type]
 
 
 CREDIT = entry(1, "credit", entry_id="c", wallet="acme:w:o::u", unit="u", amount=500)
@@ -47,11 +52,11 @@ def test_what_was_charged_before_is_replaced() -> None:
     assert replay([*expired, settle(4, 10)]) == FUNDS | {
         "acme:w:o::u:b": 490, "acme:b:d::u:s": 10, "acme:b:r::r:s": 1,
     }  # fmt: skip
-    assert replay([*expired, entry(4, "release")]) == FUNDS | {"acme:w:o::u:b": 500}
+    assert replay([*expired, entry(4, "release", lapsed=0)]) == FUNDS | {"acme:w:o::u:b": 500}
 
 
 def test_a_tally_brings_its_own_counters() -> None:
-    record = f"O\t9\t60\t6\t0\t0\t0\t\nc\t1\tacme:w:o::u\tu\t60\t6\t9\n{BODY}"
+    record = f'["O",9,"60","6","0","0","0","",""]\n["c",1,"acme:w:o::u","u","60","6",9]\n{BODY}'
     assert replay([settle(1, 60, tally=record), settle(2, 45)]) == {
         "acme:w:o::u:b": -45, "acme:b:d::u:s": 45, "acme:b:r::r:s": 1,
     }  # fmt: skip
@@ -70,6 +75,51 @@ def test_tenants_are_told_apart() -> None:
 def test_a_hold_that_no_wallet_pays() -> None:
     after = replay([reserve(1, wallet="", wallet_unit=""), settle(2, 10)])
     assert after == {"acme:b:d::u:s": 10, "acme:b:r::r:s": 1}
+
+
+WALLET = {"wallet": "acme:w:o::u", "unit": "u"}
+
+
+def move(seq: int, kind: str, amount: int, **more: object) -> Entry:
+    return entry(seq, kind, amount=amount, **(WALLET | more))  # type: ignore[arg-type]
+
+
+def test_funds_come_lapse_and_leave() -> None:
+    granted = [move(1, "grant", 100, lapsed=0), move(2, "grant", 100, lapsed=30)]
+    assert replay(granted) == {"acme:w:o::u:f": 170, "acme:w:o::u:b": 170}
+    gone = [*granted, move(3, "lapse", 20), move(4, "debit", 50, to="")]
+    assert replay(gone) == {"acme:w:o::u:f": 100, "acme:w:o::u:b": 100}
+    for kind in ("allocate", "reclaim"):
+        assert replay([*gone, move(5, kind, 60, to="acme:w:u:user=a:u")]) == {
+            "acme:w:o::u:f": 40, "acme:w:o::u:b": 40,
+            "acme:w:u:user=a:u:f": 60, "acme:w:u:user=a:u:b": 60,
+        }  # fmt: skip
+
+
+def test_what_lapses_with_a_refund_was_never_there() -> None:
+    expired = [CREDIT, reserve(2), settle(3, 60, "expire")]
+    after = replay([*expired, settle(4, 10, lapsed=40)])
+    assert (after["acme:w:o::u:f"], after["acme:w:o::u:b"]) == (460, 450)
+
+
+def test_an_alert_moves_nothing() -> None:
+    told = entry(3, "alert", budget="acme:b:d::u", percent=50, used=60, limit=100)
+    assert replay([CREDIT, reserve(2), told]) == replay([CREDIT, reserve(2)])
+
+
+def test_a_rolling_window_is_replayed_bucket_by_bucket() -> None:
+    """An hour in buckets of a minute: a call is of the minute of its reserve, until that has left."""
+    body = json.dumps(["charge", [["acme:b:d::u~3600", "u", "100", 9, "~3600000+60000"]], "m", "", "", "m"])
+
+    def at(ms: int, made: Entry) -> Entry:
+        return Entry(made.entry_id, made.fields | {"at": str(ms)})
+
+    entries = [at(119_999, reserve(1, body=body)), at(200_000, settle(2, 70))]
+    spent = {"acme:w:o::u:b": -70, "acme:b:d::u~3600:s@1": 70}
+    assert replay(entries) == spent
+    corrected = {"acme:w:o::u:b": -75, "acme:b:d::u~3600:s@1": 75}
+    assert replay([*entries, at(2 * 60_000 + 3_600_000 - 1, settle(3, 75))]) == corrected
+    assert replay([*entries, at(2 * 60_000 + 3_600_000, settle(3, 75))]) == spent | {"acme:w:o::u:b": -75}
 
 
 @pytest.mark.contract(10)

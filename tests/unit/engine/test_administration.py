@@ -12,7 +12,7 @@ from tallystick.core.errors import FundsMissing, InvalidArgument
 from tallystick.core.lots import LotKind
 from tallystick.core.policy import Unit
 from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
-from tallystick.store.base import MoveKind
+from tallystick.store.asks import MoveKind
 from tests.unit.engine.office import Office
 
 CASCADE = "wallets: {user: {per: [user]}, team: {per: [team]}, org: {}}\n"
