@@ -14,11 +14,12 @@ def credit(p: Partition, tenant: str, ask: CreditAsk) -> Account:
     if not _known(p, tenant, ask.credit_id, content):
         opened = open_wallet(p, ask.wallet)
         _append_grant(p, tenant, opened)
+        opened.account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
+        lapsed = opened.account.lapse(p.now_ms)  # the lot itself, where it came too late
         p.append(
             "credit", tenant, ask.credit_id, wallet=counter, unit=ask.wallet.unit, amount=ask.amount,
-            kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
+            lapsed=lapsed, kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
         )  # fmt: skip
-        opened.account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
         p.keep_account(counter, opened.account)
         _remember(p, tenant, ask.credit_id, content)
     return p.account(counter)
@@ -43,8 +44,13 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
     source, opened = ask.source.counter, open_wallet(p, ask.source)
     account, back = opened.account, ask.kind is MoveKind.RECLAIM
     available = account.available
+
+    def wanted(lot: Lot) -> bool:
+        """What has expired and is still there is for open holds."""
+        return not 0 < lot.expires_ms <= p.now_ms and (not back or lot.source == target)
+
     if back:
-        available = min(available, sum(lot.amount for lot in account.lots if lot.source == target))
+        available = min(available, sum(lot.amount for lot in account.lots if wanted(lot)))
     amount = available if back and not ask.amount else ask.amount
     if amount > available or amount <= 0:
         raise FundsMissing(f"{max(0, available)} are available, not {amount}")
@@ -56,7 +62,7 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
         ask.kind, tenant, ask.move_id,
         wallet=source, to=target, unit=ask.source.unit, amount=amount, reason=ask.reason,
     )  # fmt: skip
-    drawn = account.draw(amount, lambda lot: not back or lot.source == target)
+    drawn = account.draw(amount, wanted)
     account.funds -= amount
     account.balance -= amount
     p.keep_account(source, account)

@@ -98,9 +98,7 @@ class Partition:
         texts.pop(f"{counter}:l", None)
         if account.lots:
             texts[f"{counter}:l"] = compact(lots_cells(account.lots))
-        expired = sum(lot.amount for lot in account.lots if 0 < lot.expires_ms <= self.now_ms)
-        since_ms = 0 if expired > max(0, account.held) else self.now_ms  # what came too late lapses at once
-        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > since_ms]
+        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > self.now_ms]
         if ends:
             self.schedule(f"l:{counter}", min(ends))
         else:
