@@ -88,7 +88,7 @@ async def test_each_change_of_money_is_told_once_with_what_an_auditor_needs(back
     wallet = {"wallet": "acme:w:org::u"}
     assert told[0] == common | wallet | {
         "kind": "credit", "id": "c1", "unit": "u", "amount": "500", "reason": "a top-up",
-        "kind_of_lot": "3", "expires": "0",
+        "kind_of_lot": "3", "expires": "0", "lapsed": "0",
     }  # fmt: skip
     body = told[1].pop("body")
     assert json.loads(body)[4] == "user=alice"

@@ -104,6 +104,11 @@ class Partition:
         else:
             self.due.pop(f"l:{counter}", None)
 
+    def append_lapse(self, counter: str, lapsed: int) -> None:
+        """The ledger's entry of what has expired, if anything has."""
+        if lapsed:
+            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
+
     def append_grant(self, tenant: str, wallet: WalletLine, came: int, lapsed: int) -> None:
         """The ledger's entry of a renewal."""
         grant, counter = wallet.grant, wallet.counter
@@ -262,8 +267,7 @@ class Partition:
     def _end_lots(self, counter: str) -> None:
         account = self.account(counter)
         lapsed = account.lapse(self.now_ms)
-        if lapsed:
-            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
+        self.append_lapse(counter, lapsed)
         self.keep_account(counter, account)
 
 

@@ -22,9 +22,9 @@ class Opened(NamedTuple):
     lapsed: int
 
 
-def open_wallet(p: Partition, line: WalletLine) -> Opened:
+def open_wallet(p: Partition, line: WalletLine, account: Account | None = None) -> Opened:
     """Reads a wallet and renews its grant; nothing is written."""
-    account = p.account(line.counter)
+    account = account or p.account(line.counter)
     came, lapsed = account.renew(line.grant, p.now_ms) if line.grant else (0, 0)
     return Opened(line, account, came, lapsed)
 

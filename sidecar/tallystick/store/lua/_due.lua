@@ -51,9 +51,7 @@ end
 local function end_lots(counter)
   local account = open_account(counter)
   local lapsed = lapse(account)
-  if lapsed ~= '0' then
-    append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
-  end
+  if lapsed ~= '0' then append_lapse(counter, lapsed) end
   keep_account(account)
 end
 

@@ -81,6 +81,10 @@ local function refund(a, amount, drawn, owed, refund_id)
   return kept
 end
 
+local function append_lapse(counter, lapsed)
+  append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
+end
+
 -- Lets go of what has expired, but for what open holds may need; how much.
 local function lapse(a, renewing)
   local held, lapsed, carried, kept = a.held, '0', '0', {}

@@ -23,9 +23,7 @@ if before then
 end
 
 local source = kind == 'reclaim' and to[1] or nil
-local account = open_account(from[1])
-local came, gone = '0', '0'
-if from[3] then came, gone = renew(account, from) end
+local account = open_wallet(from)
 local available = add(account.balance, negate(account.held))
 if source then
   local allocated = '0'
@@ -37,8 +35,9 @@ if source then
 end
 if less(available, amount) or not less('0', amount) then return {1, now, seq, epoch, available} end
 
-if came ~= '0' then append_grant(tenant, from, came, gone) end
-local target = to and open_wallet(tenant, to)
+local target = to and open_wallet(to)
+append_opened(tenant, from, account)
+if target then append_opened(tenant, to, target) end
 append(kind, tenant, id, 'wallet', from[1], 'to', to and to[1] or '', 'unit', from[2], 'amount', amount, 'reason', ARGV[7])
 -- What has expired and is still there is for open holds.
 local drawn = draw(account, amount, function(lot)
