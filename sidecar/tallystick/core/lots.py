@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 GRANT_ID = "grant"
 """The id of the lot that a schedule replenishes; no credit may have it."""
+REFUND_PREFIX = "refund:"
+"""Of the ids of lots that a correction gives back; no credit may have one."""
 NEVER = 0
 
 

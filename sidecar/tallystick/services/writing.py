@@ -1,15 +1,18 @@
 """From decisions to responses."""
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.decision import NOTHING, BudgetState, Decision
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.plan import Plan, Taken
 from tallystick.engine.answers import Balance, Extension
 from tallystick.services.writing_states import (
+    UNITS,
     clamp,
     fill,
     outline,
     timestamp,
     write_budget,
+    write_draws,
     write_refusal,
     write_wallet,
 )
@@ -68,13 +71,18 @@ def _template(plan: Plan) -> pb.ReserveResponse:
 
 
 def write_settled(reservation_id: str, settled: Settled) -> pb.SettleResponse:
-    """What is charged now."""
-    return pb.SettleResponse(
+    """What is charged now, and what paid for it."""
+    response = pb.SettleResponse(
         reservation_id=reservation_id,
         charged=pb.Cost(nano_usd=settled.nano_usd, tokens=settled.tokens),
         estimated=settled.estimated,
         late=settled.late,
+        drawn=write_draws(settled.drawn),
     )
+    if settled.wallet:
+        response.wallet, response.wallet_group, unit = parse_counter(settled.wallet)
+        response.wallet_unit = UNITS[unit]
+    return response
 
 
 def write_released(reservation_id: str, released: Released) -> pb.ReleaseResponse:

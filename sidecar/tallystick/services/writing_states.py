@@ -1,11 +1,13 @@
 """From budgets, wallets and refusals to messages."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tallystick.core.decision import BudgetState, Refusal, WalletState
+from tallystick.core.lots import Lot, LotKind
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.plan import BudgetLine
 from tallystick.core.policy import Unit
@@ -17,6 +19,12 @@ UNITS = {
     Unit.TOKENS: pb.UNIT_TOKENS,
     Unit.REQUESTS: pb.UNIT_REQUESTS,
     Unit.CONCURRENT: pb.UNIT_CONCURRENT,
+}
+
+LOT_KINDS = {
+    LotKind.GRANT: pb.LOT_KIND_GRANT,
+    LotKind.EARNED: pb.LOT_KIND_EARNED,
+    LotKind.PAID: pb.LOT_KIND_PAID,
 }
 
 
@@ -80,6 +88,26 @@ def write_wallet(state: WalletState) -> pb.WalletState:
         held=clamp(state.held),
         available=clamp(state.available),
     )
+
+
+def write_wallet_lots(state: WalletState) -> pb.WalletState:
+    """A wallet's counters, and its lots in the order in which they are drawn."""
+    message = write_wallet(state)
+    for lot in state.lots:
+        written = message.lots.add(id=lot.id, kind=LOT_KINDS[lot.kind], remaining=clamp(lot.amount))
+        if lot.expires_ms:
+            written.expires_at.CopyFrom(timestamp(lot.expires_ms))
+    return message
+
+
+def write_draws(drawn: Iterable[Lot]) -> list[pb.Draw]:
+    """What was drawn from each lot, in the order of the first draw."""
+    amounts: Counter[tuple[str, LotKind]] = Counter()
+    for lot in drawn:
+        amounts[lot.id, lot.kind] += lot.amount
+    return [
+        pb.Draw(lot=lot_id, kind=LOT_KINDS[kind], amount=clamp(n)) for (lot_id, kind), n in amounts.items()
+    ]
 
 
 def clamp(amount: int) -> int:

@@ -54,7 +54,7 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
         available = min(available, sum(lot.amount for lot in account.lots if wanted(lot)))
     amount = available if back and not ask.amount else ask.amount
     if amount > available or amount <= 0:
-        raise FundsMissing(f"{max(0, available)} are available, not {amount}")
+        raise FundsMissing(f"{available} are available, not {ask.amount}", available)
     _append_opened(p, tenant, opened, gone)
     receiver = None
     if ask.target:

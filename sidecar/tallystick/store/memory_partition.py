@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tallystick.core.counters import bucket_of, rolling_ms
 from tallystick.core.hold import HeldBudget, Hold, State, read_hold
 from tallystick.core.ledger import Entry, by_unit
-from tallystick.core.lots import Account, GrantLine, lots_cells, read_lots
+from tallystick.core.lots import REFUND_PREFIX, Account, GrantLine, lots_cells, read_lots
 from tallystick.core.packing import compact
 from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
@@ -133,7 +133,7 @@ class Partition:
             hold.drawn = hold.drawn + account.charge(change)
         elif change:
             owed = before - sum(lot.amount for lot in hold.drawn)
-            hold.drawn = account.refund(-change, hold.drawn, owed, f"refund:{hold_id}", self.now_ms)
+            hold.drawn = account.refund(-change, hold.drawn, owed, REFUND_PREFIX + hold_id, self.now_ms)
         account.lapse(self.now_ms)
         return account, funds - account.funds
 

@@ -207,7 +207,7 @@ class ValkeyStore:
         if reply[0] == MISMATCH:
             raise IdMismatch(f"id {ask.move_id!r} was used for something else")
         if reply[0] == DENY:
-            raise FundsMissing(f"{max(0, int(reply[4]))} are available, not {ask.amount}")
+            raise FundsMissing(f"{int(reply[4])} are available, not {ask.amount}", int(reply[4]))
         _, _, _, _, amount, drawn, source, receiver = reply
         lots = tuple(read_lots(drawn.decode()))
         return Moved(int(amount), lots, account_of(source), account_of(receiver) if receiver else None)

@@ -366,13 +366,14 @@ class SettleRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class SettleResponse(_message.Message):
-    __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "drawn")
+    __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "wallet_unit", "drawn")
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     CHARGED_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     WALLET_FIELD_NUMBER: _ClassVar[int]
     WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    WALLET_UNIT_FIELD_NUMBER: _ClassVar[int]
     DRAWN_FIELD_NUMBER: _ClassVar[int]
     reservation_id: str
     charged: Cost
@@ -380,8 +381,9 @@ class SettleResponse(_message.Message):
     late: bool
     wallet: str
     wallet_group: str
+    wallet_unit: Unit
     drawn: _containers.RepeatedCompositeFieldContainer[Draw]
-    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
+    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., wallet_unit: _Optional[_Union[Unit, str]] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
     __slots__ = ("tenant", "reservation_id")
