@@ -96,7 +96,7 @@ class MemoryStore:
             why = refusals[0] if refusals else (Reason.NONE, 0)
             self._hold(p, plan, ask, each, paying, why)
             return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, funds + values, k, *why)
-        told = len(ask.tries) if ask.tries[0].soft else 1
+        told = 1 if ask.tries[0].soft is None else len(ask.tries)
         values = p.values(ask.tries[told - 1].plan.budgets)
         refused = Refused(p.stamp(), *refusals[told - 1], funds + values, told)
         return self._refuse(p, plan.tenant, more, refused)

@@ -128,7 +128,7 @@ for i, b in ipairs(try.budgets) do
   writes[w + 1], writes[w + 2] = try.fields[2 * i], new_held
   local retire = not held and unit ~= 'c' and retire_at(b[5], retention_ms)
   if retire then call('ZADD', DUE, retire, 'w:' .. b[1]) end
-  tell(tenant, id, b, add(spent, new_held))
+  if try.amounts[unit] ~= '0' then tell(tenant, id, b, add(spent, new_held)) end
   seen[2 * i - 1], seen[2 * i] = spent, held or '0'
 end
 if #writes > 0 then call('HSET', COUNT, unpack(writes)) end
