@@ -2,6 +2,7 @@
 
 import json
 import random
+from typing import cast
 
 import pytest
 
@@ -284,8 +285,7 @@ async def test_texts_in_the_store_are_plain_decimal(server_backend: ServerBacken
         await desk.credit("org", edge)
         await desk.hold(f"a{n}", 0)
         await desk.settle(f"a{n}", edge, mode=Mode.COST)
-    raw = server_backend.raw.hgetall("ts:{t.0}:count")
-    assert isinstance(raw, dict)
+    raw = cast(dict[bytes, bytes], server_backend.raw.hgetall("ts:{t.0}:count"))
     texts = server_backend.state().texts
     amounts = {name: text for name, text in raw.items() if name.decode() not in texts}
     assert {name: str(int(text)).encode() for name, text in amounts.items()} == amounts
