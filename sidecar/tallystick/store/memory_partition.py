@@ -250,8 +250,9 @@ class Partition:
         self.schedule(member, self.now_ms + self.retention_ms)
 
     def _end_window(self, member: str, counter: str) -> None:
+        told_till = int(self.texts.get(f"{counter}:a", "").partition("@")[2] or 0)
         rolls = "~" in counter.rpartition(":")[2] and self.count.get(f"{counter}:s")
-        if rolls or self.count.get(f"{counter}:h"):
+        if rolls or told_till > self.now_ms or self.count.get(f"{counter}:h"):
             self.schedule(member, self.now_ms + RETRY_MS)
             return
         self.count.pop(f"{counter}:s", None)
@@ -260,8 +261,9 @@ class Partition:
         del self.due[member]
 
     def _end_bucket(self, member: str, part: str) -> None:
-        total = part.rpartition("@")[0]
-        self.count[total] = self.count.get(total, 0) - self.count.pop(part, 0)
+        total, amount = part.rpartition("@")[0], self.count.pop(part, 0)
+        if total in self.count:
+            self.count[total] -= amount
         del self.due[member]
 
     def _end_lots(self, counter: str) -> None:

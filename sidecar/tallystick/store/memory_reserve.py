@@ -44,7 +44,7 @@ def reserve(p: Partition, plan: Plan, ask: ReserveAsk) -> Held | Refused:
         bound = ask.tries[0].plan.budgets[binds - 1].counter if binds else ""
         _hold(p, ask, each, wallets[payer - 1] if payer else None, [int(why), bound])
         return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, funds + values, k, why, binds)
-    told = len(ask.tries) if ask.tries[0].soft else 1
+    told = 1 if ask.tries[0].soft is None else len(ask.tries)
     values = p.values(ask.tries[told - 1].plan.budgets)
     return Refused(p.stamp(), *refusals[told - 1], funds + values, told)
 
