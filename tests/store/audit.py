@@ -56,8 +56,13 @@ def check_kept(state: State) -> None:
     kept |= {f"b:{name}" for name in state.count if ":s@" in name}
     assert {member for member in state.due if member[0] not in "wl"} == kept
     for name in state.count:
-        window = name.rpartition(":")[0].rpartition(":")[2][1:]
-        if ":b:" in name and window:
+        unit_and_window = name.rpartition(":")[0].rpartition(":")[2]
+        if (
+            ":b:" in name
+            and ":s@" not in name
+            and unit_and_window[0] != Unit.CONCURRENT
+            and unit_and_window[1:]
+        ):
             assert f"w:{name.rpartition(':')[0]}" in state.due, name
     _check_lots_are_due(state)
 
@@ -90,7 +95,6 @@ def check_lots(state: State) -> None:
         lots = read_lots(state.texts.get(f"{wallet}:l"))
         assert sum(lot.amount for lot in lots) == max(0, state.count.get(f"{wallet}:b", 0)), wallet
         assert all(lot.amount > 0 for lot in lots)
-        assert len({lot[:3] for lot in lots}) == len(lots)
         assert lots == sorted(lots, key=draw_order), lots
 
 

@@ -88,7 +88,7 @@ async def test_each_change_of_money_is_told_once_with_what_an_auditor_needs(back
     wallet = {"wallet": "acme:w:org::u"}
     assert told[0] == common | wallet | {
         "kind": "credit", "id": "c1", "unit": "u", "amount": "500", "reason": "a top-up",
-        "kind_of_lot": "3", "expires": "0",
+        "kind_of_lot": "3", "expires": "0", "lapsed": "0",
     }  # fmt: skip
     body = told[1].pop("body")
     assert json.loads(body)[4] == "user=alice"
@@ -285,12 +285,9 @@ async def test_texts_in_the_store_are_plain_decimal(server_backend: ServerBacken
         await desk.credit("org", edge)
         await desk.hold(f"a{n}", 0)
         await desk.settle(f"a{n}", edge, mode=Mode.COST)
-    raw = server_backend.raw.hgetall("ts:{t.0}:count")
-    assert isinstance(raw, dict)
+    raw = cast(dict[bytes, bytes], server_backend.raw.hgetall("ts:{t.0}:count"))
     texts = server_backend.state().texts
-    amounts = {
-        name: text for name, text in cast(dict[bytes, bytes], raw).items() if name.decode() not in texts
-    }
+    amounts = {name: text for name, text in raw.items() if name.decode() not in texts}
     assert {name: str(int(text)).encode() for name, text in amounts.items()} == amounts
     lots = [cells[3] for name, text in texts.items() if name.endswith(":l") for cells in json.loads(text)]
     assert [str(int(text)) for text in lots] == lots

@@ -7,7 +7,7 @@ from tallystick.core.lots import Account, read_lots
 from tallystick.core.packing import compact
 from tallystick.core.plan import WalletLine
 from tallystick.core.reasons import Reason
-from tallystick.store.asks import Held, Refused, ReserveAsk, Stamp, Try
+from tallystick.store.asks import Held, Refused, ReserveAsk, Settled, Stamp, Try
 from tallystick.store.wire import bulks
 
 OF_THE_CALL, OF_A_TRY = 3, 6
@@ -53,6 +53,23 @@ def refused_of(reply: list[Any]) -> Refused:
     _, now_ms, seq, epoch, why, binds, tried, funds, cells, offset = reply
     stamp = Stamp(now_ms, seq, int(epoch))
     return Refused(stamp, Reason(why), binds, values_of(funds + cells[offset:]), tried)
+
+
+def settled_of(reply: list[Any], *, changed: bool) -> Settled:
+    """An answer of `settle`."""
+    _, _, _, _, nano_usd, tokens, estimated, late, wallet, drawn, held_nano_usd, held_tokens = reply
+    return Settled(
+        stamp_of(reply),
+        int(nano_usd),
+        int(tokens),
+        estimated == 1,
+        late == 1,
+        changed,
+        wallet.decode(),
+        tuple(read_lots(drawn.decode())),
+        int(held_nano_usd),
+        int(held_tokens),
+    )
 
 
 def stamp_of(reply: list[Any]) -> Stamp:

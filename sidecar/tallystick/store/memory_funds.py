@@ -2,6 +2,7 @@
 
 from tallystick.core.errors import FundsMissing, IdMismatch
 from tallystick.core.lots import Account, Lot
+from tallystick.core.plan import WalletLine
 from tallystick.store.asks import CreditAsk, MoveAsk, Moved, MoveKind
 from tallystick.store.memory_partition import Partition
 from tallystick.store.memory_reserve import Opened, open_wallet
@@ -12,13 +13,14 @@ def credit(p: Partition, tenant: str, ask: CreditAsk) -> Account:
     counter = ask.wallet.counter
     content = f"{counter}\t{ask.amount}\t{int(ask.kind)}\t{ask.expires_ms}"
     if not _known(p, tenant, ask.credit_id, content):
-        opened = open_wallet(p, ask.wallet)
-        _append_grant(p, tenant, opened)
+        opened, gone = _open(p, ask.wallet)
+        _append_opened(p, tenant, opened, gone)
+        opened.account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
+        lapsed = opened.account.lapse(p.now_ms)  # the lot itself, where it came too late
         p.append(
             "credit", tenant, ask.credit_id, wallet=counter, unit=ask.wallet.unit, amount=ask.amount,
-            kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
+            lapsed=lapsed, kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
         )  # fmt: skip
-        opened.account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
         p.keep_account(counter, opened.account)
         _remember(p, tenant, ask.credit_id, content)
     return p.account(counter)
@@ -40,23 +42,29 @@ def move(p: Partition, tenant: str, ask: MoveAsk) -> Moved:
 
 
 def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tuple[Lot, ...]]:
-    source, opened = ask.source.counter, open_wallet(p, ask.source)
+    source, (opened, gone) = ask.source.counter, _open(p, ask.source)
     account, back = opened.account, ask.kind is MoveKind.RECLAIM
     available = account.available
+
+    def wanted(lot: Lot) -> bool:
+        """What has expired and is still there is for open holds."""
+        return not 0 < lot.expires_ms <= p.now_ms and (not back or lot.source == target)
+
     if back:
-        available = min(available, sum(lot.amount for lot in account.lots if lot.source == target))
+        available = min(available, sum(lot.amount for lot in account.lots if wanted(lot)))
     amount = available if back and not ask.amount else ask.amount
     if amount > available or amount <= 0:
         raise FundsMissing(f"{available} are available, not {ask.amount}", available)
-    _append_grant(p, tenant, opened)
-    receiver = open_wallet(p, ask.target) if ask.target else None
-    if receiver:
-        _append_grant(p, tenant, receiver)
+    _append_opened(p, tenant, opened, gone)
+    receiver = None
+    if ask.target:
+        receiver, gone = _open(p, ask.target)
+        _append_opened(p, tenant, receiver, gone)
     p.append(
         ask.kind, tenant, ask.move_id,
         wallet=source, to=target, unit=ask.source.unit, amount=amount, reason=ask.reason,
     )  # fmt: skip
-    drawn = account.draw(amount, lambda lot: not back or lot.source == target)
+    drawn = account.draw(amount, wanted)
     account.funds -= amount
     account.balance -= amount
     p.keep_account(source, account)
@@ -68,7 +76,15 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
     return amount, tuple(drawn)
 
 
-def _append_grant(p: Partition, tenant: str, opened: Opened) -> None:
+def _open(p: Partition, line: WalletLine) -> tuple[Opened, int]:
+    """A wallet without what has expired, which comes second."""
+    account = p.account(line.counter)
+    lapsed = account.lapse(p.now_ms)
+    return open_wallet(p, line, account), lapsed
+
+
+def _append_opened(p: Partition, tenant: str, opened: Opened, lapsed: int) -> None:
+    p.append_lapse(opened.line.counter, lapsed)
     if opened.came:
         p.append_grant(tenant, opened.line, opened.came, opened.lapsed)
 

@@ -98,13 +98,16 @@ class Partition:
         texts.pop(f"{counter}:l", None)
         if account.lots:
             texts[f"{counter}:l"] = compact(lots_cells(account.lots))
-        expired = sum(lot.amount for lot in account.lots if 0 < lot.expires_ms <= self.now_ms)
-        since_ms = 0 if expired > max(0, account.held) else self.now_ms  # what came too late lapses at once
-        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > since_ms]
+        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > self.now_ms]
         if ends:
             self.schedule(f"l:{counter}", min(ends))
         else:
             self.due.pop(f"l:{counter}", None)
+
+    def append_lapse(self, counter: str, lapsed: int) -> None:
+        """The ledger's entry of what has expired, if anything has."""
+        if lapsed:
+            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
 
     def append_grant(self, tenant: str, wallet: WalletLine, came: int, lapsed: int) -> None:
         """The ledger's entry of a renewal."""
@@ -247,8 +250,9 @@ class Partition:
         self.schedule(member, self.now_ms + self.retention_ms)
 
     def _end_window(self, member: str, counter: str) -> None:
+        told_till = int(self.texts.get(f"{counter}:a", "").partition("@")[2] or 0)
         rolls = "~" in counter.rpartition(":")[2] and self.count.get(f"{counter}:s")
-        if rolls or self.count.get(f"{counter}:h"):
+        if rolls or told_till > self.now_ms or self.count.get(f"{counter}:h"):
             self.schedule(member, self.now_ms + RETRY_MS)
             return
         self.count.pop(f"{counter}:s", None)
@@ -257,15 +261,15 @@ class Partition:
         del self.due[member]
 
     def _end_bucket(self, member: str, part: str) -> None:
-        total = part.rpartition("@")[0]
-        self.count[total] = self.count.get(total, 0) - self.count.pop(part, 0)
+        total, amount = part.rpartition("@")[0], self.count.pop(part, 0)
+        if total in self.count:
+            self.count[total] -= amount
         del self.due[member]
 
     def _end_lots(self, counter: str) -> None:
         account = self.account(counter)
         lapsed = account.lapse(self.now_ms)
-        if lapsed:
-            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
+        self.append_lapse(counter, lapsed)
         self.keep_account(counter, account)
 
 

@@ -22,9 +22,9 @@ class Opened(NamedTuple):
     lapsed: int
 
 
-def open_wallet(p: Partition, line: WalletLine) -> Opened:
+def open_wallet(p: Partition, line: WalletLine, account: Account | None = None) -> Opened:
     """Reads a wallet and renews its grant; nothing is written."""
-    account = p.account(line.counter)
+    account = account or p.account(line.counter)
     came, lapsed = account.renew(line.grant, p.now_ms) if line.grant else (0, 0)
     return Opened(line, account, came, lapsed)
 
@@ -44,7 +44,7 @@ def reserve(p: Partition, plan: Plan, ask: ReserveAsk) -> Held | Refused:
         bound = ask.tries[0].plan.budgets[binds - 1].counter if binds else ""
         _hold(p, ask, each, wallets[payer - 1] if payer else None, [int(why), bound])
         return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, funds + values, k, why, binds)
-    told = len(ask.tries) if ask.tries[0].soft else 1
+    told = 1 if ask.tries[0].soft is None else len(ask.tries)
     values = p.values(ask.tries[told - 1].plan.budgets)
     return Refused(p.stamp(), *refusals[told - 1], funds + values, told)
 

@@ -27,6 +27,7 @@ from tallystick.store.arguments import (
     held_of,
     refused_of,
     reserve_message,
+    settled_of,
     stamp_of,
     values_of,
     wallet_cells,
@@ -60,12 +61,7 @@ SCAN_COUNT = 1_000
 
 
 class ValkeyStore:
-    """Speaks to one Valkey or Redis; nothing is answered before `open`.
-
-    `partitions` counts only when the store is used for the first time. A store
-    that answers nothing for `timeout_s` is taken to be away. `on_change` is told
-    when it comes and goes.
-    """
+    """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
         self,
@@ -149,19 +145,7 @@ class ValkeyStore:
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
-        nano_usd, tokens = int(reply[4]), int(reply[5])
-        return Settled(
-            stamp_of(reply),
-            nano_usd,
-            tokens,
-            reply[6] == 1,
-            reply[7] == 1,
-            code == ALLOW,
-            reply[8].decode(),
-            tuple(read_lots(reply[9].decode())),
-            int(reply[10]),
-            int(reply[11]),
-        )
+        return settled_of(reply, changed=code == ALLOW)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""

@@ -30,9 +30,10 @@ local function end_reservation(member, field, retention_ms)
 end
 
 local function end_window(member, counter)
-  local found = call('HMGET', COUNT, counter .. ':h', counter .. ':s')
+  local found = call('HMGET', COUNT, counter .. ':h', counter .. ':s', counter .. ':a')
   local rolls = counter:find('~%d+$') and (found[2] or '0') ~= '0'
-  if rolls or (found[1] or '0') ~= '0' then
+  local till = found[3] and found[3]:match('@(%d+)$')
+  if rolls or (till and till + 0 > now) or (found[1] or '0') ~= '0' then
     call('ZADD', DUE, now + RETRY_MS, member)
   else
     call('HDEL', COUNT, counter .. ':s', counter .. ':h', counter .. ':a')
@@ -42,8 +43,8 @@ end
 
 local function end_bucket(member, field)
   local spent = field:match('^(.*)@')
-  local amount = call('HGET', COUNT, field) or '0'
-  call('HSET', COUNT, spent, add(call('HGET', COUNT, spent) or '0', negate(amount)))
+  local amount, sum = call('HGET', COUNT, field) or '0', call('HGET', COUNT, spent)
+  if sum then call('HSET', COUNT, spent, add(sum, negate(amount))) end
   call('HDEL', COUNT, field)
   call('ZREM', DUE, member)
 end
@@ -51,9 +52,7 @@ end
 local function end_lots(counter)
   local account = open_account(counter)
   local lapsed = lapse(account)
-  if lapsed ~= '0' then
-    append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
-  end
+  if lapsed ~= '0' then append_lapse(counter, lapsed) end
   keep_account(account)
 end
 

@@ -92,7 +92,9 @@ for i = 1, #chosen.budgets do
   local retire = not held and unit ~= 'c' and rare().retire_at(b[5], retention_ms)
   if retire then call('ZADD', DUE, retire, 'w:' .. b[1]) end
   local alerts_at = b[7] and (b[7][1] or 1e9) or 50 -- percent; doubles here, exact where it matters
-  if (spent + new_held) * 101 >= (b[6] or b[3]) * alerts_at then rare().tell(tenant, id, b, spent, new_held) end
+  if amounts[unit] ~= '0' and (spent + new_held) * 101 >= (b[6] or b[3]) * alerts_at then
+    rare().tell(tenant, id, b, spent, new_held)
+  end
   seen[2 * i - 1], seen[2 * i] = spent, held or '0'
 end
 if n > 0 then call('HSET', COUNT, unpack(writes)) end

@@ -1,0 +1,369 @@
+"""Random operations on both stores, as a state machine."""
+
+import itertools
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tallystick.core.hold import hold_body
+from tallystick.core.learning import Counts, Pair
+from tallystick.core.lots import LotKind
+from tallystick.core.matching import make_plan
+from tallystick.core.outcome import Mode
+from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.policy import Unit
+from tallystick.core.price import free_price
+from tallystick.core.reasons import Reason
+from tallystick.core.subject import Subject
+from tallystick.store.asks import (
+    CreditAsk,
+    ExtendAsk,
+    Extended,
+    Held,
+    MoveAsk,
+    MoveKind,
+    Refused,
+    ReserveAsk,
+    SettleAsk,
+    Try,
+)
+from tests.model.worlds import AMOUNTS, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
+from tests.store.desk import tally_of
+
+Id = tuple[str, str]
+"""Tenant and reservation."""
+
+TENANTS = st.sampled_from(["acme", "acme", "acme", "b"])
+KNOWN = st.integers(0, 9)
+"""Which of the reservations that the store knows; 5 is one that it doesn't."""
+NEW = st.sampled_from([5, 5, 5, 5, 0, 1, 2])
+USERS = st.sampled_from(["ann", "b,ö:b%\t"[:-1]])
+SESSIONS = st.sampled_from(["", "s 1", "s/2"])
+PRIORITIES = st.sampled_from(["", "", "low", "high"])
+SOME = st.sampled_from(AMOUNTS)
+SMALL = st.sampled_from(AMOUNTS[:7])
+EITHER = st.one_of(SMALL, SMALL, SOME)
+TTLS = st.sampled_from([1_000, 60_000, 60_000, 200_000_000])
+LATE = st.sampled_from([0] * 9 + [60_000])
+NEWS = st.dictionaries(
+    st.builds(Pair, st.sampled_from(["m", "a/b:c"]), st.sampled_from(["", "w x"])),
+    st.dictionaries(st.sampled_from([0, 3, 11, 480]), st.sampled_from([1, 7, 600, 3_000]), max_size=3),
+    min_size=1,
+)
+VERSIONS_OFF = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
+MOVE_IDS = st.sampled_from("abcdefgh")
+SHARES = st.sampled_from([0, 1, 5, 10, 100])
+RUNGS = st.lists(SHARES, min_size=1, max_size=2)
+"""Of each model to use instead: the percentage of the cost of the model that was asked for; 0 is free."""
+SOFT = st.sampled_from([None, None, 0, 50, 99])
+TIMES_MS = st.sampled_from([None, None, None, -1, 0, 1, 1_000, 60_000, 86_400_000, 40 * 86_400_000])
+
+
+class Stores(RuleBasedStateMachine):
+    """Asks both stores the same."""
+
+    world: ClassVar[World]
+    steps: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.begin()
+        self.policies = dict.fromkeys(("acme", "b"), (0, 0))
+        self.ids = itertools.count()
+        self.tallies: dict[tuple[str, str], list[str]] = {}
+        self.backup: tuple[Any, Any] | None = None
+
+    @initialize(index=st.integers(0, len(POLICIES) - 1), funds=st.sampled_from([0, 5_000, 2**63 - 1]))
+    def fund(self, index: int, funds: int) -> None:
+        for tenant in self.policies:
+            self.apply_policy(tenant, index, None)
+            for n, line in enumerate(self.plan(tenant, "ann", "").wallets if funds else ()):
+                ask = CreditAsk(line, funds, f"start{n}", "why")
+                self.world.both(lambda store, to=tenant, ask=ask: store.credit(to, ask))  # type: ignore[misc]
+
+    def now_ms(self) -> int:
+        return max(self.world.memory.now_ms, self.world.memory.state().meta.get("clock", 0))
+
+    def plan(
+        self,
+        tenant: str,
+        user: str,
+        session: str = "",
+        *,
+        off: int = 0,
+        late_ms: int = 0,
+        priority: str = "",
+        model: str = "m",
+    ) -> Plan:
+        index, version = self.policies[tenant]
+        policy = replace(POLICIES[index], tenant=tenant, version=version + off)
+        subject = Subject(user=user, session=session, priority=priority)
+        now_ms = self.now_ms() - late_ms
+        if model == "free":
+            return make_plan(policy, subject, model, "", free_price("v"), said=None, now_ms=now_ms)
+        said = (Unit.NANO_USD, Unit.TOKENS)
+        return make_plan(policy, subject, model, "", None, said=said, now_ms=now_ms)
+
+    def one_of_the_known(self, which: int, tenant: str = "acme") -> Id:
+        """The latest first; where there is none, a new one."""
+        names = [name for name in reversed(self.world.memory.state().hold) if name.split(":")[1] == "r"]
+        if which == 5 or not names:
+            return tenant, f"r{next(self.ids)}"
+        owner, _, reservation_id = names[which % len(names)].split(":", 2)
+        return owner, reservation_id
+
+    @rule(
+        which=NEW, tenant=TENANTS, user=USERS, session=SESSIONS, priority=PRIORITIES,
+        off=VERSIONS_OFF, nano_usd=EITHER, tokens=EITHER, ttl_ms=TTLS, late_ms=LATE,
+        content=st.sampled_from(["", "", "", "x"]), refusal=st.sampled_from([None] * 30 + list(Reason)),
+    )  # fmt: skip
+    def reserve(
+        self,
+        which: int,
+        tenant: str,
+        user: str,
+        session: str,
+        priority: str,
+        off: int,
+        nano_usd: int,
+        tokens: int,
+        ttl_ms: int,
+        late_ms: int,
+        content: str,
+        refusal: Reason | None,
+    ) -> None:
+        tenant, reservation_id = self.one_of_the_known(which, tenant)
+        plan = self.plan(tenant, user, session, off=off, late_ms=late_ms, priority=priority)
+        static = plan.refuses(nano_usd, tokens) if refusal is None else refusal
+        tries = (Try(plan, nano_usd, tokens, static, hold_body(plan, f"user={user}")),)
+        self.ask(plan, ReserveAsk(reservation_id, content, ttl_ms, tries))
+
+    @rule(
+        tenant=TENANTS, user=USERS, nano_usd=EITHER, tokens=EITHER, ttl_ms=TTLS, rungs=RUNGS, at=SOFT,
+        priority=PRIORITIES,
+    )  # fmt: skip
+    def reserve_on_a_ladder(
+        self,
+        tenant: str,
+        user: str,
+        nano_usd: int,
+        tokens: int,
+        ttl_ms: int,
+        rungs: list[int],
+        at: int | None,
+        priority: str,
+    ) -> None:
+        plan = self.plan(tenant, user, priority=priority)
+        tries = [Try(plan, nano_usd, tokens, plan.refuses(nano_usd, tokens), hold_body(plan, ""))]
+        for n, share in enumerate(rungs):
+            model = "free" if share == 0 else f"small{n}"
+            rung, cost = self.plan(tenant, user, priority=priority, model=model), nano_usd * share // 100
+            tries.append(Try(rung, cost, tokens, rung.refuses(cost, tokens), hold_body(rung, "")))
+        plan.rungs = tuple(each.plan for each in tries[1:])
+        plan.valid_from_ms = max(each.plan.valid_from_ms for each in tries)
+        plan.valid_until_ms = min(each.plan.valid_until_ms for each in tries)
+        if at is not None:
+            plan.soft = tuple(line.ceiling * at // 100 for line in plan.budgets)
+            tries = [tries[0]._replace(soft=plan.soft), *tries[1:], tries[0]]
+        self.ask(plan, ReserveAsk(f"l{next(self.ids)}", "", ttl_ms, tuple(tries)))
+
+    def ask(self, plan: Plan, ask: ReserveAsk) -> None:
+        """And a denial before which nothing had to end leaves everything as it was."""
+        state = self.world.memory.state()
+        ends = min(state.due.values(), default=self.now_ms() + 1) <= self.now_ms()
+        before = None if ends else str(state)
+        reply = self.world.both(lambda store: store.reserve(plan, ask))
+        if type(reply) is Held:
+            record = tally_of(ask.content, plan, reply, ask.tries[reply.tried - 1])
+            self.tallies.setdefault((plan.tenant, ask.reservation_id), []).append(record)
+        elif before is not None and type(reply) is Refused:
+            assert str(self.world.memory.state()) == before
+
+    @rule(tenant=TENANTS, user=USERS, nano_usd=SMALL, ttl_ms=TTLS, many=st.sampled_from([2, 3, 18]))
+    def reserve_many(self, tenant: str, user: str, nano_usd: int, ttl_ms: int, many: int) -> None:
+        plan = self.plan(tenant, user)
+        tries = (Try(plan, nano_usd, 1, plan.refuses(nano_usd, 1), hold_body(plan, "")),)
+        for _ in range(many):
+            self.ask(plan, ReserveAsk(f"m{next(self.ids)}", "", ttl_ms, tries))
+
+    @rule(
+        which=KNOWN, mode=st.sampled_from(MODES), nano_usd=st.one_of(SMALL, SOME, st.none()),
+        tokens=st.one_of(SOME, SOME, st.none()), content=st.sampled_from("pq"),
+        odd=st.sampled_from([False, False, False, True]), tally=st.sampled_from([None, None, 0, -1]),
+    )  # fmt: skip
+    def settle(
+        self,
+        which: int,
+        mode: Mode,
+        nano_usd: int | None,
+        tokens: int | None,
+        content: str,
+        odd: bool,
+        tally: int | None,
+    ) -> None:
+        tenant, reservation_id = of = self.lost() if tally is not None else self.one_of_the_known(which)
+        kept = self.tallies.get(of)
+        record = kept[tally] if kept and tally is not None else ""
+        estimated = (mode is Mode.HOLD) != odd
+        ask = SettleAsk(reservation_id, content, mode, nano_usd, tokens, estimated, "o", "u=1", record)
+        self.world.both(lambda store: store.settle(tenant, ask))
+
+    def lost(self) -> Id:
+        """One that the store has forgotten, where there is one."""
+        known = self.world.memory.state().hold
+        of = [of for of in self.tallies if f"{of[0]}:r:{of[1]}" not in known]
+        return of[-1] if of else self.one_of_the_known(0)
+
+    @rule(which=KNOWN)
+    def release(self, which: int) -> None:
+        of = self.one_of_the_known(which)
+        self.world.both(lambda store: store.release(*of))
+
+    @rule(
+        which=KNOWN, extension_id=st.sampled_from(["", "e", "f"]), ttl_ms=TTLS,
+        nano_usd=st.one_of(SMALL, SOME), tokens=SMALL, off=VERSIONS_OFF,
+        by=st.sampled_from([None, None, None, 0, 1_000, 2**63 - 1]),
+        rank=st.sampled_from([None, None, Reason.NONE, Reason.RATE_LIMITED]),
+    )  # fmt: skip
+    def extend(
+        self,
+        which: int,
+        extension_id: str,
+        ttl_ms: int,
+        nano_usd: int,
+        tokens: int,
+        off: int,
+        by: int | None,
+        rank: Reason | None,
+    ) -> None:
+        tenant, reservation_id = of = self.one_of_the_known(which)
+        hold = self.world.both(lambda store: store.hold(*of))
+        limits = tuple(
+            (line.ceiling if by is None else by, line.rank if rank is None else rank)
+            for line in (hold.budgets if hold is not None else ())
+        )
+        version = self.policies[tenant][1] + off
+        ask = ExtendAsk(reservation_id, extension_id, version, ttl_ms, nano_usd, tokens, limits)
+        if type(self.world.both(lambda store: store.extend(tenant, ask))) is Extended:
+            longer = self.world.both(lambda store: store.hold(*of))
+            self.tallies.setdefault(of, []).append(longer.text())
+
+    @rule(
+        tenant=TENANTS, user=USERS, amount=st.one_of(SMALL, SOME), credit_id=MOVE_IDS,
+        which=st.integers(0, 2), kind=st.sampled_from([LotKind.EARNED, LotKind.PAID]), in_ms=TIMES_MS,
+        late_ms=LATE,
+    )  # fmt: skip
+    def credit(
+        self,
+        tenant: str,
+        user: str,
+        amount: int,
+        credit_id: str,
+        which: int,
+        kind: LotKind,
+        in_ms: int | None,
+        late_ms: int,
+    ) -> None:
+        wallets = self.plan(tenant, user, late_ms=late_ms).wallets
+        if wallets:
+            line: WalletLine = wallets[which % len(wallets)]
+            expires_ms = 0 if in_ms is None else self.now_ms() + in_ms
+            ask = CreditAsk(line, amount, credit_id, "why", kind, expires_ms)
+            self.world.both(lambda store: store.credit(tenant, ask))
+
+    @rule(
+        tenant=TENANTS, user=USERS, other=USERS, kind=st.sampled_from(MoveKind), amount=EITHER,
+        move_id=MOVE_IDS, back=st.booleans(), late_ms=LATE,
+    )  # fmt: skip
+    def move_funds(
+        self,
+        tenant: str,
+        user: str,
+        other: str,
+        kind: MoveKind,
+        amount: int,
+        move_id: str,
+        back: bool,
+        late_ms: int,
+    ) -> None:
+        here, there = self.plan(tenant, user, late_ms=late_ms).wallets, self.plan(tenant, other).wallets
+        pairs = [(a, b) for a in here for b in there if a.unit is b.unit and a.counter != b.counter]
+        if kind is MoveKind.DEBIT:
+            pairs = [(line, line) for line in here]
+        if pairs:
+            source, target = pairs[0 if back else -1]
+            to = None if kind is MoveKind.DEBIT else target
+            ask = MoveAsk(kind, move_id, source, to, amount, "why")
+            self.world.both(lambda store: store.move(tenant, ask))
+
+    @rule(tenant=TENANTS, index=st.integers(0, 2 * len(POLICIES)), off=st.sampled_from([None, 0, 0, 1]))
+    def apply_policy(self, tenant: str, index: int, off: int | None) -> None:
+        if index >= len(POLICIES):
+            return
+        expected = None if off is None else self.policies[tenant][1] + off
+        reply = self.world.both(lambda store: store.apply_policy(tenant, f"document {index}", expected))
+        if type(reply[0]) is int:
+            self.policies[tenant] = (index, reply[0])
+        self.world.both(lambda store: store.policy(tenant))
+
+    @rule(tenant=TENANTS, news=NEWS)
+    def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:
+        self.world.both(lambda store: store.learn(tenant, news))
+
+    @rule(limit=st.sampled_from([1, 2, 5, 100]))
+    def sweep(self, limit: int) -> None:
+        self.world.both(lambda store: store.sweep(0, limit))
+
+    @rule(tenant=TENANTS, user=USERS, session=SESSIONS, off=VERSIONS_OFF)
+    def read(self, tenant: str, user: str, session: str, off: int) -> None:
+        plan = self.plan(tenant, user, session, off=off)
+        self.world.both(lambda store: store.balance(plan))
+        self.world.both(lambda store: store.wallets(tenant))
+
+    @rule(ms=st.sampled_from(MOVES_MS))
+    def move(self, ms: int) -> None:
+        self.world.move(ms)
+
+    @rule(ms=st.sampled_from(FAR_MOVES_MS), sure=st.integers(0, 3))
+    def move_far(self, ms: int, sure: int) -> None:
+        if sure == 0:
+            self.world.move(ms)
+
+    @rule(which=st.integers(0, 5), by_ms=st.sampled_from([-1, 0, 0, 1]))
+    def move_to_what_is_due(self, which: int, by_ms: int) -> None:
+        due = sorted(set(self.world.memory.state().due.values()))
+        if due:
+            self.world.move(due[min(which, len(due) - 1)] + by_ms - self.world.memory.now_ms)
+
+    @rule(tenant=TENANTS, by_ms=st.sampled_from([-1, 0, 0, 1]))
+    def move_to_a_new_plan(self, tenant: str, by_ms: int) -> None:
+        """Where a window or the period of a grant ends."""
+        until_ms = self.plan(tenant, "ann").valid_until_ms
+        if until_ms < self.now_ms() + 400 * 86_400_000:
+            self.world.move(until_ms + by_ms - self.world.memory.now_ms)
+
+    @rule()
+    def back_up(self) -> None:
+        self.backup = self.world.memory.snapshot(), self.world.server.snapshot()
+        self.backed_up = dict(self.policies)
+
+    @rule(user=USERS, nano_usd=SMALL, tokens=SMALL)
+    def lose(self, user: str, nano_usd: int, tokens: int) -> None:
+        """A hold that was made after the backup."""
+        self.back_up()
+        self.reserve(5, "acme", user, "", "", 0, nano_usd, tokens, 60_000, 0, "", None)
+        self.restore(sure=True)
+
+    @rule(sure=st.booleans())
+    def restore(self, sure: bool) -> None:
+        if self.backup and sure:
+            self.world.memory.restore(self.backup[0])
+            self.world.server.restore(self.backup[1])
+            self.policies = dict(self.backed_up)
+
+    @invariant()
+    def both_are_alike_and_sound(self) -> None:
+        Stores.steps += 1
+        self.world.compare()
