@@ -48,7 +48,11 @@ def make_plan(
     wallets = () if free else tuple(_wallet_lines(policy, values, said, now_ms))
     budgets = tuple(_budget_lines(policy, values, subject.priority or NORMAL, now_ms))
     ends = [line.end_ms for line in budgets if line.end_ms]
-    ends += [line.grant.expires_ms for line in wallets if line.grant]
+    starts = [line.start_ms for line in budgets]
+    for wallet in wallets:
+        if wallet.grant:
+            starts.append(wallet.grant.start_ms)
+            ends.append(wallet.grant.expires_ms)
     refusal = Reason.NONE
     if model and not policy.models.allows(model):
         refusal = Reason.MODEL_NOT_ALLOWED
@@ -65,7 +69,7 @@ def make_plan(
         price=price,
         wallets=wallets,
         budgets=budgets,
-        valid_from_ms=max((line.start_ms for line in budgets), default=0),
+        valid_from_ms=max(starts, default=0),
         valid_until_ms=min(ends, default=FOREVER_MS),
         refusal=refusal,
         on_expiry=policy.on_expiry,
@@ -81,7 +85,7 @@ def grant_line(grant: Grant | None, now_ms: int) -> GrantLine | None:
     bounds = grant.every.bounds(now_ms)
     assert bounds is not None
     span, period = grant.every.span.value, grant.every.period(now_ms)
-    return GrantLine(grant.amount, grant.rollover, span, period, bounds[1])
+    return GrantLine(grant.amount, grant.rollover, span, period, bounds[1], bounds[0])
 
 
 def ceiling_of(budget: Budget, priority: str) -> int:

@@ -96,7 +96,7 @@ def wallet_cells(line: WalletLine) -> list[object]:
     """A wallet as the scripts take it (`lua/_grants.lua`)."""
     cells: list[object] = [line.counter, line.unit]
     if line.grant:
-        amount, rollover, span, period, expires_ms = line.grant
+        amount, rollover, span, period, expires_ms, _ = line.grant
         cells += [str(amount), str(rollover), span, period, expires_ms]
     return cells
 

@@ -35,7 +35,7 @@ local function read_first(budgets)
       if values[at] ~= wallet[5] .. ':' .. int(wallet[6]) then
         local account = rare().open_account(wallet[1])
         account.came, account.lapsed = rare().renew(account, wallet)
-        accounts[i], funds[2 * i - 1] = account, account.balance
+        if account.came ~= '0' then accounts[i], funds[2 * i - 1] = account, account.balance end
       end
     end
   end
