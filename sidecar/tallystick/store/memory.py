@@ -287,12 +287,14 @@ class MemoryStore:
             return Moved(amount, (), p.account(source), p.account(target) if target else None)
         account, allocated = p.account(source), ask.kind is MoveKind.RECLAIM
         came = account.renew(ask.source.grant, p.now_ms) if ask.source.grant else (0, 0)
-        available = account.available
-        if allocated:
-            available = min(available, sum(lot.amount for lot in account.lots if lot.source == target))
+
+        def movable(lot: Lot) -> bool:
+            return (not allocated or lot.source == target) and not 0 < lot.expires_ms <= p.now_ms
+
+        available = min(account.available, sum(lot.amount for lot in account.lots if movable(lot)))
         amount = ask.amount or (available if allocated else 0)
         if amount > available or amount <= 0:
-            raise FundsMissing(f"{max(0, available)} are available, not {amount}")
+            raise FundsMissing(f"{max(0, available)} are available, not {ask.amount}")
         if came[0]:
             p.append_grant(tenant, ask.source, *came)
         receiver = _open_wallet(p, tenant, ask.target) if ask.target else None
@@ -300,7 +302,7 @@ class MemoryStore:
             ask.kind, tenant, ask.move_id, wallet=source, to=target, unit=ask.source.unit, amount=amount,
             reason=ask.reason,
         )  # fmt: skip
-        drawn = account.draw(amount, lambda lot: not allocated or lot.source == target)
+        drawn = account.draw(amount, movable)
         account.funds -= amount
         account.balance -= amount
         p.keep_account(source, account)

@@ -52,11 +52,11 @@ local function receive(a, lot)
   insert(a, with_amount(lot, add(lot[4], negate(least(debt, lot[4])))))
 end
 
--- `source`: only lots that were allocated from this wallet.
-local function draw(a, amount, source)
+-- `wanted`: which lots, where not all.
+local function draw(a, amount, wanted)
   local drawn, kept = {}, {}
   for _, lot in ipairs(a.lots) do
-    local part = (not source or lot[5] == source) and least(lot[4], amount) or '0'
+    local part = (not wanted or wanted(lot)) and least(lot[4], amount) or '0'
     amount = add(amount, negate(part))
     if part ~= '0' then drawn[#drawn + 1] = with_amount(lot, part) end
     if part ~= lot[4] then kept[#kept + 1] = with_amount(lot, add(lot[4], negate(part))) end

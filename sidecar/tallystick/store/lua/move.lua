@@ -26,21 +26,21 @@ local source = kind == 'reclaim' and to[1] or nil
 local account = open_account(from[1])
 local came, gone = '0', '0'
 if from[3] then came, gone = renew(account, from) end
-local available = add(account.balance, negate(account.held))
-if source then
-  local allocated = '0'
-  for _, lot in ipairs(account.lots) do
-    if lot[5] == source then allocated = add(allocated, lot[4]) end
-  end
-  available = least(available, allocated)
-  if amount == '0' then amount = available end
+local function movable(lot)
+  return (not source or lot[5] == source) and (lot[3] == 0 or lot[3] > now)
 end
+local live = '0'
+for _, lot in ipairs(account.lots) do
+  if movable(lot) then live = add(live, lot[4]) end
+end
+local available = least(add(account.balance, negate(account.held)), live)
+if source and amount == '0' then amount = available end
 if less(available, amount) or not less('0', amount) then return {1, now, seq, epoch, available} end
 
 if came ~= '0' then append_grant(tenant, from, came, gone) end
 local target = to and open_wallet(tenant, to)
 append(kind, tenant, id, 'wallet', from[1], 'to', to and to[1] or '', 'unit', from[2], 'amount', amount, 'reason', ARGV[7])
-local drawn = draw(account, amount, source)
+local drawn = draw(account, amount, movable)
 account.funds, account.balance = add(account.funds, negate(amount)), add(account.balance, negate(amount))
 keep_account(account)
 if target then
