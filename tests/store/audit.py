@@ -57,7 +57,12 @@ def check_kept(state: State) -> None:
     assert {member for member in state.due if member[0] not in "wl"} == kept
     for name in state.count:
         unit_and_window = name.rpartition(":")[0].rpartition(":")[2]
-        if ":b:" in name and ":s@" not in name and unit_and_window[0] != Unit.CONCURRENT and unit_and_window[1:]:
+        if (
+            ":b:" in name
+            and ":s@" not in name
+            and unit_and_window[0] != Unit.CONCURRENT
+            and unit_and_window[1:]
+        ):
             assert f"w:{name.rpartition(':')[0]}" in state.due, name
     _check_lots_are_due(state)
 
