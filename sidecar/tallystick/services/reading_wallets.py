@@ -20,8 +20,8 @@ CREDIT_KINDS = {
     budget_pb2.LOT_KIND_PAID: LotKind.PAID,
     budget_pb2.LOT_KIND_EARNED: LotKind.EARNED,
 }
-LAST_MS = 253_402_300_799_000
-"""The last whole second of the year 9999, where timestamps end."""
+LAST_MS = 95_617_583_999_000
+"""The last second before the year 5000: scripts keep times of at most 14 digits."""
 
 
 def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
@@ -90,7 +90,7 @@ def _read_unit(unit: "budget_pb2.Unit") -> Unit:
 def _read_expiry(time: Timestamp) -> int:
     expires_ms = time.seconds * 1_000 + time.nanos // 1_000_000
     if not (0 < expires_ms <= LAST_MS and 0 <= time.nanos < 10**9):
-        raise InvalidArgument("expires_at", "expected a time in the future, at most in the year 9999")
+        raise InvalidArgument("expires_at", "expected a time in the future, before the year 5000")
     return expires_ms
 
 
