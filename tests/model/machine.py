@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.hold import hold_body
 from tallystick.core.learning import Counts, Pair
-from tallystick.core.lots import LotKind
+from tallystick.core.lots import LotKind, read_lots
 from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, WalletLine
@@ -29,7 +30,7 @@ from tallystick.store.asks import (
     SettleAsk,
     Try,
 )
-from tests.model.worlds import AMOUNTS, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
+from tests.model.worlds import AMOUNTS, BIG, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
 from tests.store.desk import tally_of
 
 Id = tuple[str, str]
@@ -53,7 +54,8 @@ NEWS = st.dictionaries(
     min_size=1,
 )
 VERSIONS_OFF = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
-MOVE_IDS = st.sampled_from("abcdefgh")
+MOVE_IDS = st.sampled_from(["a", "b", "c", "start0", "", "", "", ""])
+"""Empty: a new one."""
 SHARES = st.sampled_from([0, 1, 5, 10, 100])
 RUNGS = st.lists(SHARES, min_size=1, max_size=2)
 """Of each model to use instead: the percentage of the cost of the model that was asked for; 0 is free."""
@@ -210,6 +212,30 @@ class Stores(RuleBasedStateMachine):
         ask = SettleAsk(reservation_id, content, mode, nano_usd, tokens, estimated, "o", "u=1", record)
         self.world.both(lambda store: store.settle(tenant, ask))
 
+    @rule(
+        which=KNOWN, share=st.sampled_from([None, 0, 1, 50, 100, 101, 300]),
+        codes=st.sampled_from(["O", "O", "XE", "R"]),
+    )  # fmt: skip
+    def settle_one(self, which: int, share: int | None, codes: str) -> None:
+        """An open hold, an estimate, or one that was released, at a share of what was held."""
+        found = self.one_that_is(codes, which)
+        if found is not None:
+            hold = self.world.both(lambda store: store.hold(*found))
+            part = 100 if share is None else share
+            amounts = (min(BIG, hold.nano_usd * part // 100), min(BIG, hold.tokens * part // 100))
+            mode = Mode.HOLD if share is None else Mode.COST
+            ask = SettleAsk(found[1], f"{share}", mode, *amounts, share is None, "o", "", "")
+            self.world.both(lambda store: store.settle(found[0], ask))
+
+    def one_that_is(self, codes: str, which: int) -> Id | None:
+        """A reservation whose state is one of these codes."""
+        known = self.world.memory.state().hold
+        names = [name for name in known if name.split(":")[1] == "r" and known[name][2] in codes]
+        if not names:
+            return None
+        tenant, _, reservation_id = names[-1 - which % len(names)].split(":", 2)
+        return tenant, reservation_id
+
     def lost(self) -> Id:
         """One that the store has forgotten, where there is one."""
         known = self.world.memory.state().hold
@@ -238,7 +264,8 @@ class Stores(RuleBasedStateMachine):
         by: int | None,
         rank: Reason | None,
     ) -> None:
-        tenant, reservation_id = of = self.one_of_the_known(which)
+        found = self.one_that_is("O", which) if which < 8 else None
+        tenant, reservation_id = of = found or self.one_of_the_known(which)
         hold = self.world.both(lambda store: store.hold(*of))
         limits = tuple(
             (line.ceiling if by is None else by, line.rank if rank is None else rank)
@@ -270,6 +297,7 @@ class Stores(RuleBasedStateMachine):
         if wallets:
             line: WalletLine = wallets[which % len(wallets)]
             expires_ms = 0 if in_ms is None else self.now_ms() + in_ms
+            credit_id = credit_id or f"c{next(self.ids)}"
             ask = CreditAsk(line, amount, credit_id, "why", kind, expires_ms)
             self.world.both(lambda store: store.credit(tenant, ask))
 
@@ -295,7 +323,27 @@ class Stores(RuleBasedStateMachine):
         if pairs:
             source, target = pairs[0 if back else -1]
             to = None if kind is MoveKind.DEBIT else target
-            ask = MoveAsk(kind, move_id, source, to, amount, "why")
+            ask = MoveAsk(kind, move_id or f"m{next(self.ids)}", source, to, amount, "why")
+            self.world.both(lambda store: store.move(tenant, ask))
+
+    @rule(which=KNOWN, user=USERS, amount=st.sampled_from([0, 0, 1, 7, 100]))
+    def reclaim_what_was_allocated(self, which: int, user: str, amount: int) -> None:
+        texts = self.world.memory.state().texts.items()
+        found = [
+            (name[:-2], lot.source)
+            for name, text in texts
+            if name.endswith(":l")
+            for lot in read_lots(text)
+            if lot.source
+        ]
+        if found:
+            source, target = found[which % len(found)]
+            tenant = source.partition(":")[0]
+            lines = {line.counter: line for line in self.plan(tenant, user).wallets}
+            here, there = (
+                lines.get(each) or WalletLine(*parse_counter(each), each) for each in (source, target)
+            )
+            ask = MoveAsk(MoveKind.RECLAIM, f"m{next(self.ids)}", here, there, amount, "why")
             self.world.both(lambda store: store.move(tenant, ask))
 
     @rule(tenant=TENANTS, index=st.integers(0, 2 * len(POLICIES)), off=st.sampled_from([None, 0, 0, 1]))

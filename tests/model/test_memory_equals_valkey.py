@@ -61,7 +61,7 @@ def explore(server: StoreServer, examples: int) -> None:
 @pytest.mark.contract(10)
 @pytest.mark.timeout(600)
 def test_memory_equals_valkey(valkey_server: StoreServer) -> None:
-    explore(valkey_server, 300)
+    explore(valkey_server, 400)
 
 
 @pytest.mark.contract(10)
