@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.lots import Lot, lots_cells, lots_of
@@ -181,10 +181,19 @@ def read_hold(text: str) -> Hold:
     )
 
 
-def price_in(record: str) -> Price | None:
-    """The price in a record's text."""
-    packed = json.loads(record.split("\n", 2)[2])[3]
-    return unpack_price(packed) if packed else None
+class Terms(NamedTuple):
+    """What of a record a Settle goes by."""
+
+    model: str
+    price: Price | None
+    subject: str
+    """As `core.subject.subject_text` wrote it."""
+
+
+def terms_of(record: str) -> Terms:
+    """The terms in a record's text."""
+    _, _, model, packed, subject, _ = json.loads(record.split("\n", 2)[2])
+    return Terms(model, unpack_price(packed) if packed else None, subject)
 
 
 def hold_body(plan: Plan, subject_text: str) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import time
+from typing import NamedTuple
 
 from tallystick.core.decision import Decision
 from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
-from tallystick.core.hold import price_in, seal, unseal
+from tallystick.core.hold import Terms, seal, terms_of, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.subject import subject_text
@@ -39,6 +40,20 @@ from tallystick.tokens import TokenCounter
 
 MOST_TRIES = 100
 """How often one call is planned again: each time the store had more to end, or news."""
+
+
+class Actual(NamedTuple):
+    """What is to be charged. Of a reported cost, a part of 0 beside one that isn't was not said: None."""
+
+    nano_usd: int | None
+    tokens: int | None
+    usage: str = ""
+    """Tokens by class, as the ledger keeps them."""
+    terms: Terms | None = None
+    """Of the hold, where they were looked at."""
+
+
+NOTHING = Actual(0, 0)
 
 
 class Engine:
@@ -124,8 +139,7 @@ class Engine:
         self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
-        unpriced = (0, 0, "", "")
-        nano_usd, tokens, usage, record = await self._actual(call, tally) if mode is Mode.COST else unpriced
+        actual = await self._actual(call, tally) if mode is Mode.COST else NOTHING
         started = time.perf_counter()
         settled = await self._store.settle(
             call.tenant,
@@ -133,29 +147,26 @@ class Engine:
                 call.reservation_id,
                 call.content,
                 mode,
-                nano_usd,
-                tokens,
+                actual.nano_usd,
+                actual.tokens,
                 estimated,
                 call.outcome.name,
-                usage,
+                actual.usage,
                 tally,
             ),
         )
         self._store_seconds("settle").observe(time.perf_counter() - started)
-        if record and settled.changed:
-            self._hindsight.settled(call, record, settled)
+        if mode is Mode.COST and settled.changed:
+            self._hindsight.settled(call, actual.terms, settled)
         return settled
 
-    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str, str]:
-        """The cost, by the price of the hold, the usage as the ledger keeps it, and the record.
-
-        Of a reported cost, a part of 0 beside one that isn't was not said: None.
-        """
+    async def _actual(self, call: SettleCall, tally: str) -> Actual:
+        """What is to be charged, by the price of the hold."""
         actual = call.actual
         if isinstance(actual, Cost):
             said = actual.nano_usd == actual.tokens
             unsaid = 0 if said else None
-            return actual.nano_usd or unsaid, actual.tokens or unsaid, "", tally
+            return Actual(actual.nano_usd or unsaid, actual.tokens or unsaid)
         assert isinstance(actual, Usage)
         record = tally
         if not record:
@@ -165,16 +176,16 @@ class Engine:
                     f"no reservation {call.reservation_id!r}, and no tally came with it"
                 )
             record = hold.text()
-        price = price_in(record)
-        if price is None:
+        terms = terms_of(record)
+        if terms.price is None:
             raise InvalidArgument(
                 "actual", "expected a cost: the reservation was made by one, without a price"
             )
-        nano_usd = price.charge_nano_usd(actual)
+        nano_usd = terms.price.charge_nano_usd(actual)
         if max(nano_usd, actual.total) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
         usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
-        return nano_usd, actual.total, usage, record
+        return Actual(nano_usd, actual.total, usage, terms)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""

@@ -1,6 +1,6 @@
 """What settles tell of the estimates: how far off they were, and how long answers are."""
 
-from tallystick.core.hold import read_hold
+from tallystick.core.hold import Terms
 from tallystick.core.subject import value_in
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, SettleCall
@@ -17,17 +17,16 @@ class Hindsight:
         self._usd = metrics.estimate_ratio("usd")
         self._tokens = metrics.estimate_ratio("tokens")
 
-    def settled(self, call: SettleCall, record: str, settled: Settled) -> None:
-        """Compares what was charged with what was held; `record` is the hold's."""
-        held = read_hold(record)
+    def settled(self, call: SettleCall, terms: Terms | None, settled: Settled) -> None:
+        """Compares what was charged with what was held; `terms` are those of the hold, with usage."""
         nano_usd, tokens = _reported(call)
-        if nano_usd and held.nano_usd:
-            self._usd.observe(settled.nano_usd / held.nano_usd)
-        if tokens and held.tokens:
-            self._tokens.observe(settled.tokens / held.tokens)
-        if isinstance(call.actual, Usage):
-            workflow = value_in(held.subject, "workflow")
-            self._learned.saw(call.tenant, held.model, workflow, call.actual.output)
+        if nano_usd and settled.held_nano_usd:
+            self._usd.observe(settled.nano_usd / settled.held_nano_usd)
+        if tokens and settled.held_tokens:
+            self._tokens.observe(settled.tokens / settled.held_tokens)
+        if terms and isinstance(call.actual, Usage):
+            workflow = value_in(terms.subject, "workflow")
+            self._learned.saw(call.tenant, terms.model, workflow, call.actual.output)
 
 
 def _reported(call: SettleCall) -> tuple[bool, bool]:

@@ -13,10 +13,10 @@ from tallystick.core.hold import (
     Hold,
     State,
     hold_body,
-    price_in,
     read_hold,
     seal,
     tally_record,
+    terms_of,
     unseal,
 )
 from tallystick.core.lots import Lot, LotKind
@@ -103,7 +103,7 @@ def test_a_record_without_wallet_budgets_and_price() -> None:
         content="c", reserved_ms=1, wallet='"",""', nano_usd=0, tokens=0, expires_ms=2, body=body
     )
     hold = read_hold(text)
-    assert (hold.wallet, hold.budgets, hold.price, price_in(text)) == (None, [], None, None)
+    assert (hold.wallet, hold.budgets, hold.price, terms_of(text).price) == (None, [], None, None)
     refused = read_hold(Hold(State.REFUSED, 1, 0, 0).text())
     assert (refused.wallet, refused.budgets) == (None, [])
 
@@ -122,9 +122,9 @@ def read_body(plan: Plan) -> Any:
     return json.loads(hold_body(plan, ""))
 
 
-def test_the_price_in_a_record_is_found_without_reading_the_rest() -> None:
+def test_the_terms_in_a_record_are_found_without_reading_the_rest() -> None:
     text = Hold(State.OPEN, 1, 0, 0, body=hold_body(plan_of(*BUDGETS), "")).text()
-    assert price_in(text) == read_hold(text).price == PRICE
+    assert terms_of(text).price == read_hold(text).price == PRICE
 
 
 RECORD = "O\t1\t2\t3\t0\t0\t0\t\nc\t1\t\t\nbody\nof\nmany lines, ünd\n"
