@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from tallystick.background.learner import learn_for_ever
 from tallystick.background.sweeper import sweep_for_ever
 from tallystick.config import Settings
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
@@ -88,7 +89,7 @@ class Sidecar:
         self._store = store = self._make_store()
         ending.push_async_callback(store.close)
         counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
-        planner = Planner(store, self.metrics)
+        self._planner = planner = Planner(store, self.metrics)
         self._engine = Engine(store, planner, counter, self.metrics)
         self._administration = Administration(store, planner)
         await self._servers.set_serving(False)
@@ -147,7 +148,10 @@ class Sidecar:
         _spare_collections()
         await self._show()
         log.info("serving on %s", ", ".join(self._places()))
-        await sweep_for_ever(store, self.metrics)
+        await asyncio.gather(
+            sweep_for_ever(store, self.metrics),
+            learn_for_ever(store, self._planner, self._engine.learned),
+        )
 
     async def _prepared(self) -> bool:
         """Whether the policies are applied and the key is known; False when the store went away meanwhile."""

@@ -17,6 +17,10 @@ PARTITIONS = 64
 """Of a store that has forgotten their number: the default."""
 
 
+TEXTS = (b"l", b"g", b"a")
+"""The last letters of counters that are no numbers."""
+
+
 class Books:
     """A store's keys."""
 
@@ -42,7 +46,7 @@ class Books:
         metas, counts, holds, policies, dues, entries = pipe.execute()
         return State(
             {k.decode(): int(v) for k, v in metas.items() if k not in OF_THE_STORE},
-            {k.decode(): int(v) for k, v in counts.items()},
+            {k.decode(): int(v) for k, v in counts.items() if k[-1:] not in TEXTS},
             {k.decode(): v.decode() for k, v in holds.items()},
             {k.decode(): int(v) for k, v in dues},
             [

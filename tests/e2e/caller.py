@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tallystick.v1 import admin_pb2 as apb
 from tallystick.v1 import budget_pb2 as pb
@@ -42,6 +43,11 @@ def subject_of(values: Mapping[str, str]) -> pb.Subject:
     return subject
 
 
+def ref(wallet: str, **group: str) -> apb.WalletRef:
+    """A wallet, to an administrator."""
+    return apb.WalletRef(wallet=wallet, group=group)
+
+
 class Caller:
     """Asks one sidecar on behalf of one tenant. `place`: `tcp` or `unix`."""
 
@@ -72,15 +78,39 @@ class Caller:
         return self.administration.ApplyPolicy(request, timeout=LONG_S)
 
     def credit(self, amount: int, wallet: str = "org", credit_id: str = "", **group: str) -> Any:
+        return self.credit_lot(amount, ref(wallet, **group), credit_id=credit_id).wallet
+
+    def credit_lot(self, amount: int, wallet: apb.WalletRef | None = None, **fields: Any) -> Any:
+        """A credit with whatever else it may have: `kind`, `expires` in Unix ms, `credit_id`."""
+        wallet, expires_ms = wallet or ref("org"), fields.pop("expires", None)
+        fields.setdefault("tenant", self.tenant)
+        fields.setdefault("unit", pb.UNIT_NANO_USD)
+        expires_at = None if expires_ms is None else Timestamp(seconds=expires_ms // 1000)
         request = apb.CreditWalletRequest(
-            tenant=self.tenant,
-            wallet=wallet,
-            group=group,
-            amount=amount,
-            credit_id=credit_id,
-            unit=pb.UNIT_NANO_USD,
+            wallet=wallet.wallet, group=wallet.group, amount=amount, expires_at=expires_at, **fields
         )
-        return self.administration.CreditWallet(request, timeout=LONG_S).wallet
+        return self.administration.CreditWallet(request, timeout=LONG_S)
+
+    def debit(self, amount: int, wallet: apb.WalletRef | None = None, **fields: Any) -> Any:
+        request = apb.DebitWalletRequest(wallet=wallet or ref("org"), **self._moving(amount, fields))
+        return self.administration.DebitWallet(request, timeout=LONG_S)
+
+    def allocate(self, amount: int, source: apb.WalletRef, target: apb.WalletRef, **fields: Any) -> Any:
+        given = self._moving(amount, fields) | {"from": source, "to": target}
+        return self.administration.AllocateFunds(apb.AllocateFundsRequest(**given), timeout=LONG_S)
+
+    def reclaim(self, amount: int, source: apb.WalletRef, target: apb.WalletRef, **fields: Any) -> Any:
+        given = self._moving(amount, fields) | {"from": source, "to": target}
+        return self.administration.ReclaimFunds(apb.ReclaimFundsRequest(**given), timeout=LONG_S)
+
+    def _moving(self, amount: int, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"tenant": self.tenant, "amount": amount, "unit": pb.UNIT_NANO_USD, **fields}
+
+    def wallets(self) -> dict[str, Any]:
+        """Every wallet with counters, by its group, or its name where it has none."""
+        request = apb.ListWalletsRequest(tenant=self.tenant)
+        found = self.administration.ListWallets(request, timeout=LONG_S).wallets
+        return {wallet.group or wallet.name: wallet for wallet in found}
 
     def send_bytes(self, method: str, content: bytes) -> Any:
         """Any bytes to any method, as `/package.Service/Method`."""

@@ -34,6 +34,13 @@ wallets:
   pool: {unit: tokens}
   team: {per: [team]}
 """
+MOVING_POLICY = """
+tenant: moving
+wallets:
+  user: {per: [user]}
+  team: {per: [team]}
+  org: {}
+"""
 BAD_POLICY = """tenant: acme
 wallet: {}
 budgets:
@@ -41,6 +48,7 @@ budgets:
   b: {limit: 25 USD, window: fortnight}
 """
 BODY = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100}'
+USAGE = "time,user,model,input,output\n2026-06-01T09:00:00Z,alice,house-llm,1000,500\n"
 ANSWER = '{"id": "x", "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}}'
 
 
@@ -52,7 +60,7 @@ class Cli:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
         self.environment |= {"TALLYSTICK_DATA_DIR": str(data_dir), "TZ": "UTC"}
         files = {"acme.yaml": POLICY, "pooled.yaml": POOLED_POLICY, "bad.yaml": BAD_POLICY}
-        files |= {"body.json": BODY, "answer.json": ANSWER}
+        files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE}
         for name, text in files.items():
             (directory / name).write_text(text)
 
@@ -201,6 +209,7 @@ def test_a_credit_counts_once_by_its_id(cli: Cli) -> None:
         "spent": "0",
         "held": "0",
         "available": "2000000001",
+        "lots": [{"id": "c-1", "kind": "LOT_KIND_PAID", "remaining": "2000000001"}],
     }
     assert re.search(r"user user=kim +2\.000000001 +0\.00 +0\.00 +2\.000000001 USD", cli.text(*credit))
 
@@ -227,6 +236,76 @@ def test_tokens_are_credited(cli: Cli) -> None:
     text = cli.text("wallet", "credit", "pooled", "pool", "2M tokens", "--id", "p-1")
     assert text.startswith("2000000 tokens credited to pool, as p-1\n")
     assert has_line(text, r"pool +2000000 +0 +0 +2000000 tokens")
+
+
+def test_funds_are_moved_and_lots_are_shown(cli: Cli) -> None:
+    (cli.directory / "moving.yaml").write_text(MOVING_POLICY)
+    cli.run("policy", "apply", "moving.yaml")
+    move = ("wallet", "allocate", "moving")
+    team, user = ("--to-group", "team=search"), ("--to-group", "user=kim")
+    cli.run("wallet", "credit", "moving", "org", "10 USD", "--id", "invoice-17")
+    earned = ("--kind", "earned", "--expires", "2099-01-01", "--id", "bonus")
+    cli.run("wallet", "credit", "moving", "org", "2 USD", *earned)
+    text = cli.text(*move, "org", "team", "5 USD", *team, "--id", "t-1", "--reason", "the quarter")
+    assert text.startswith("5.00 USD allocated from org to team (team=search), as t-1\n")
+    assert has_line(text, r"team team=search +5\.00 +0\.00 +0\.00 +5\.00 USD")
+    moved = cli.json(*move, "team", "user", "1USD", "--from-group", "team=search", *user)
+    assert (moved["from"]["available"], moved["to"]["available"]) == ("4000000000", "1000000000")
+    text = cli.text("wallet", "debit", "moving", "team", "1.5USD", "--group", "team=search", "--id", "d-1")
+    assert text.startswith(
+        "1.50 USD debited from team (team=search), as d-1\n"
+        "drawn from 1.00 USD of earned t-1, 0.50 USD of paid t-1\n"
+    )
+    text = cli.text("wallet", "show", "moving", TZ="Europe/Berlin")
+    assert [re.split(" {2,}", line) for line in text.splitlines()[-3:]] == [
+        ["org", "paid", "invoice-17", "never", "7.00 USD"],
+        ["team team=search", "paid", "t-1", "never", "2.50 USD"],
+        ["user user=kim", "earned", moved["transfer_id"], "2099-01-01T01:00:00+01:00", "1.00 USD"],
+    ]
+    back = ("wallet", "reclaim", "moving", "team", "org")
+    text = cli.text(*back, "1USD", "--from-group", "team=search", "--id", "r-1")
+    assert text.startswith("1.00 USD reclaimed from team (team=search) to org, as r-1\n")
+    assert cli.json(*back, "all", "--from-group", "team=search")["reclaimed"] == "1500000000"
+    shown = cli.json("wallet", "show", "moving")["wallets"]
+    assert [wallet["available"] for wallet in shown] == ["9500000000", "0", "1000000000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        ("credit pooled team 1USD --group team=a --kind grant", 2, "'grant' is not one of 'paid', 'earned'"),
+        ("credit pooled team 1USD --group team=a --expires soon", 2, "--expires: expected a date such as"),
+        (
+            "credit pooled team 1USD --group team=a --expires 2020-01-01",
+            1,
+            "expires_at: expected a time in the",
+        ),
+        (
+            "credit pooled team 1USD --group team=a --id grant",
+            1,
+            "credit_id: expected neither grant nor refund:",
+        ),
+        ("debit pooled team 1USD --group team=b", 1, "failed precondition: wallet team (team=b) has nothing"),
+        ("debit pooled team all --group team=b", 2, "AMOUNT: expected an amount and its unit"),
+        ("allocate pooled team team 1USD --from-group team=a", 1, "to.group: expected a value for each"),
+        ("allocate pooled team pool 1USD --from-group team=a", 1, "to.wallet: expected a wallet in USD"),
+        ("allocate pooled team team 1USD --from-group x", 2, "--from-group: expected NAME=VALUE"),
+        ("reclaim pooled pool pool all", 1, "to: expected another wallet than from"),
+        ("reclaim pooled team team all --to-group team=a", 1, "from.group: expected a value for each"),
+    ],
+)
+def test_a_wrong_move_is_refused(cli: Cli, arguments: str, code: int, expected: str) -> None:
+    assert expected in cli.error("wallet", *arguments.split(), expect=code, COLUMNS="200")
+
+
+def test_a_settle_shows_the_lots_that_paid(cli: Cli, user: str) -> None:
+    bonus = ("--group", f"user={user}", "--kind", "earned", "--id", f"bonus-{user}")
+    cli.run("wallet", "credit", "acme", "user", "1 USD", *bonus)
+    reservation = cli.id_of("--user", user, "--cost", "9 USD")
+    lines = cli.text("settle", "acme", reservation, "--cost", "11.5 USD").splitlines()
+    assert lines[:2] == [f"{reservation}: charged 11.50 USD, 0 tokens", f"paid by user (user={user})"]
+    assert re.fullmatch(rf"drawn from 1\.00 USD of earned bonus-{user}, 10\.00 USD of paid c-\w+", lines[2])
+    assert lines[3] == "0.50 USD was covered by no lot, and is debt"
 
 
 def test_debt_is_red_on_a_terminal(cli: Cli, user: str) -> None:
@@ -273,6 +352,10 @@ def test_the_decision_as_json(cli: Cli, user: str) -> None:
         "charged": {"nano_usd": "250000000", "tokens": "7"},
         "estimated": False,
         "late": False,
+        "wallet": "user",
+        "wallet_group": f"user={user}",
+        "wallet_unit": "UNIT_NANO_USD",
+        "drawn": [{"lot": settled["drawn"][0]["lot"], "kind": "LOT_KIND_PAID", "amount": "250000000"}],
     }
 
 
@@ -502,8 +585,8 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 
 COMMANDS = (
-    *("serve", "demo", "policy validate", "policy apply", "policy show", "wallet credit", "wallet show"),
-    *("balance", "reserve", "settle", "release", "extend", "version"),
+    *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
+    *("wallet credit", "wallet show", "balance", "reserve", "settle", "release", "extend", "version"),
 )
 
 

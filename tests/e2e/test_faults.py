@@ -25,7 +25,8 @@ PROMPTLY_S = 5.0
 def store() -> Iterator[StoreServer]:
     """A store apart; the test starts it."""
     with short_directory() as directory:
-        server = StoreServer(directory)
+        # With `everysec` a busy disk lets Valkey answer before it has written what it answers.
+        server = StoreServer(directory, extra=["--appendfsync", "always"])
         try:
             yield server
         finally:

@@ -7,15 +7,18 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.hold import hold_body
+from tallystick.core.learning import Counts, Pair
 from tallystick.core.lots import LotKind, read_lots
+from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine, make_plan, parse_counter
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import Unit
 from tallystick.core.price import free_price
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
-from tallystick.store.base import (
+from tallystick.store.asks import (
     CreditAsk,
     ExtendAsk,
     Extended,
@@ -45,6 +48,11 @@ SMALL = st.sampled_from(AMOUNTS[:7])
 EITHER = st.one_of(SMALL, SMALL, SOME)
 TTLS = st.sampled_from([1_000, 60_000, 60_000, 200_000_000])
 LATE = st.sampled_from([0] * 9 + [60_000])
+NEWS = st.dictionaries(
+    st.builds(Pair, st.sampled_from(["m", "a/b:c"]), st.sampled_from(["", "w x"])),
+    st.dictionaries(st.sampled_from([0, 3, 11, 480]), st.sampled_from([1, 7, 600, 3_000]), max_size=3),
+    min_size=1,
+)
 VERSIONS_OFF = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
 MOVE_IDS = st.sampled_from(["a", "b", "c", "start0", "", "", "", ""])
 """Empty: a new one."""
@@ -347,6 +355,10 @@ class Stores(RuleBasedStateMachine):
         if type(reply[0]) is int:
             self.policies[tenant] = (index, reply[0])
         self.world.both(lambda store: store.policy(tenant))
+
+    @rule(tenant=TENANTS, news=NEWS)
+    def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:
+        self.world.both(lambda store: store.learn(tenant, news))
 
     @rule(limit=st.sampled_from([1, 2, 5, 100]))
     def sweep(self, limit: int) -> None:

@@ -6,6 +6,7 @@ thorough, `TALLYSTICK_TEST_SEED` repeats a run.
 """
 
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,16 +16,18 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tallystick.core.hold import hold_body
-from tallystick.core.plan import Plan, make_plan
+from tallystick.core.learning import Pair
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
-from tallystick.store.base import ReserveAsk, Try
+from tallystick.store.asks import ReserveAsk, Try
 from tests.model.machine import Stores
 from tests.model.worlds import POLICIES, World
 from tests.seeds import seed_of_run
 from tests.servers import StoreServer
-from tests.store.backends import START_MS
+from tests.store.backends import RETENTION_MS, START_MS
 
 STEPS = 50
 
@@ -92,3 +95,21 @@ def test_as_much_is_ended_before_a_refusal(world: World, due: int) -> None:
 
 def ask_of(plan: Plan, reservation_id: str, nano_usd: int) -> ReserveAsk:
     return ReserveAsk(reservation_id, "", 1_000, (Try(plan, nano_usd, 0, Reason.NONE, hold_body(plan, "")),))
+
+
+def test_the_same_pairs_are_dropped_where_there_is_no_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory_learning", "valkey"):
+        monkeypatch.setattr(f"tallystick.store.{module}.MOST_PAIRS", 4)
+    dice = random.Random(seed_of_run())
+    for _ in range(200):
+        news = {
+            Pair(dice.choice("abcde"), dice.choice(["", "w"])): {
+                dice.randrange(9): dice.choice([1, 2, 9]) for _ in range(dice.choice([0, 1, 2]))
+            }
+            for _ in range(dice.randrange(1, 8))
+        }
+        world.move(dice.choice([0, 1_000, 3 * RETENTION_MS]))
+        assert len(world.both(lambda store, news=news: store.learn("acme", news))) <= 4  # type: ignore[misc]
+        assert sum(name.startswith("acme:q:") for name in world.compare().hold) <= 4

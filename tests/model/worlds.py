@@ -23,7 +23,8 @@ from tallystick.core.policy import (
     used_dimensions,
 )
 from tallystick.core.windows import MS_PER_HOUR, Span, Window
-from tallystick.store.base import Replayed, Store
+from tallystick.store.asks import Replayed
+from tallystick.store.base import Store
 from tests.servers import StoreServer
 from tests.store.audit import check_all, ended_windows
 from tests.store.backends import RETENTION_MS, START_MS, MemoryBackend, ServerBackend, State

@@ -7,14 +7,15 @@ from typing import Any
 
 from tallystick.core.hold import hold_body, tally_record
 from tallystick.core.lots import Account, Lot, LotKind
+from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
 from tallystick.core.packing import compact
-from tallystick.core.plan import Plan, WalletLine, make_plan
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     CreditAsk,
@@ -30,9 +31,9 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Store,
     Try,
 )
+from tallystick.store.base import Store
 from tests.store.backends import Backend
 
 TTL_MS = 60_000

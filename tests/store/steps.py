@@ -5,10 +5,11 @@ import random
 from collections.abc import Awaitable, Callable
 
 from tallystick.core.errors import FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound
+from tallystick.core.learning import Pair
 from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Grant, Unit, WalletTemplate
-from tallystick.store.base import MoveKind
+from tallystick.store.asks import MoveKind
 from tests.store.backends import RETENTION_MS
 from tests.store.desk import DAY, MINUTE, ROLLING_HOUR, TOTAL, TTL_MS, Desk, budget
 
@@ -44,6 +45,7 @@ async def one_random_step(desk: Desk, dice: random.Random) -> None:
         lambda: desk.credit("org", 100, kind=dice.choice(list(LotKind)[1:]), expires_ms=expires_ms),
         lambda: desk.move(dice.choice([MoveKind.DEBIT, MoveKind.ALLOCATE]), "org", target, nano, user=user),
         lambda: desk.move(MoveKind.RECLAIM, "user", "org", dice.choice([0, 2]), user=user),
+        lambda: desk.store.learn(desk.policy.tenant, {Pair("m:1", user): {nano: 1}}),
         lambda: desk.store.sweep(0, 3),
     ]
     desk.backend.move(dice.choice([0, 1, 1_000, TTL_MS]))

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
+from tallystick.core.learning import Pair
 from tallystick.core.policy import Budget, WalletTemplate
-from tallystick.store.base import (
-    Again,
-    Counters,
-    Held,
-)
+from tallystick.store.asks import Again, Counters, Held
 from tests.store.audit import check_kept
 from tests.store.backends import START_MS, Backend, ServerBackend
 from tests.store.conftest import MakeBackend
@@ -57,6 +54,7 @@ WRITES: dict[str, Verb] = {
     "policy": lambda desk: desk.store.apply_policy("other", "a document", None),
     "sweep": lambda desk: desk.store.sweep(0, 1),
     "balance": lambda desk: desk.balance(),
+    "learn": lambda desk: desk.store.learn("acme", {Pair("m", ""): {1: 1}}),
 }
 
 
@@ -92,12 +90,13 @@ def _unix_ms(time: Any) -> int:
 TENANT = r"[a-z0-9_.-]+"
 COUNTER = rf"{TENANT}:[bw]:[a-z-]+:[^:\t\n]*:[utrc](\d+\+\d+|~\d+)?"
 BUCKET = rf"{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr]~\d+:s@\d+"
+LEARNED = rf"{TENANT}:q(:[^:\t\n]+:[^:\t\n]*)?"
 KEYSPACE = {
     "meta": rf"seq|clock|open|policy:{TENANT}",
     "count": rf"{COUNTER}:[fbsh]|{BUCKET}",
     "texts": rf"{TENANT}:w:[a-z-]+:[^:\t\n]*:[ut]:[lg]|{COUNTER}:a",
-    "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+",
-    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}",
+    "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+|{LEARNED}",
+    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}",
     "policy": rf"{TENANT}:\d+",
 }
 

@@ -13,7 +13,7 @@ import pytest
 from tallystick.core.errors import IdMismatch, PolicyConflict, ReservationEnded
 from tallystick.core.policy import Budget, OnExhausted, OnExpiry, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     Extended,

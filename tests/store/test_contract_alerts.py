@@ -8,7 +8,7 @@ import pytest
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import OnExhausted, OnExpiry, Unit, WalletTemplate
 from tallystick.core.windows import Span, Window
-from tallystick.store.base import Extended, Held
+from tallystick.store.asks import Extended, Held
 from tests.store.audit import check_all, kinds
 from tests.store.audit_alerts import alerts_in
 from tests.store.backends import RETENTION_MS, Backend

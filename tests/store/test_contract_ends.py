@@ -8,7 +8,7 @@ from tallystick.core.lots import Account, Lot, LotKind
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import OnExpiry, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Refused, Released, Replayed, Settled
+from tallystick.store.asks import Extended, Refused, Released, Replayed, Settled
 from tests.store.audit import check_all, kinds
 from tests.store.backends import RETENTION_MS, START_MS, Backend
 from tests.store.desk import MINUTE, TOTAL, TTL_MS, Desk, budget, desk_at

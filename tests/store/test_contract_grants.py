@@ -8,7 +8,7 @@ from tallystick.core.lots import Lot, LotKind
 from tallystick.core.policy import Grant, WalletTemplate
 from tallystick.core.reasons import Reason
 from tallystick.core.windows import Span, Window
-from tallystick.store.base import Held, MoveKind, Refused
+from tallystick.store.asks import Held, MoveKind, Refused
 from tests.store.audit import check_all, kinds
 from tests.store.backends import START_MS, Backend
 from tests.store.desk import DAY, Desk, desk_at, ids_of, policy_of

@@ -13,7 +13,7 @@ from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Held
+from tallystick.store.asks import Extended, Held
 from tests.store.audit import check_drawn, check_holds, check_ledger, check_money, ended_windows, kinds
 from tests.store.backends import RETENTION_MS, START_MS, Backend, ServerBackend
 from tests.store.conftest import MakeBackend
@@ -88,7 +88,7 @@ async def test_each_change_of_money_is_told_once_with_what_an_auditor_needs(back
     wallet = {"wallet": "acme:w:org::u"}
     assert told[0] == common | wallet | {
         "kind": "credit", "id": "c1", "unit": "u", "amount": "500", "reason": "a top-up",
-        "kind_of_lot": "3", "expires": "0",
+        "kind_of_lot": "3", "expires": "0", "lapsed": "0",
     }  # fmt: skip
     body = told[1].pop("body")
     assert json.loads(body)[4] == "user=alice"

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.core.policy import Match, OnExpiry, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Held, Refused, Replayed
+from tallystick.store.asks import Extended, Held, Refused, Replayed
 from tests.store.audit import check_all, check_holds
 from tests.store.backends import Backend
 from tests.store.desk import MINUTE, TOTAL, TTL_MS, budget, desk_at, policy_of

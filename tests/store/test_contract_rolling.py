@@ -8,7 +8,7 @@ import pytest
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.windows import Span, Window
-from tallystick.store.base import Held, Refused
+from tallystick.store.asks import Held, Refused
 from tests.store.audit import check_all, check_kept
 from tests.store.backends import RETENTION_MS, START_MS, Backend
 from tests.store.desk import TTL_MS, budget, desk_at

@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.core.policy import Unit, WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Held
+from tallystick.store.asks import Held
 from tests.store.audit import check_all
 from tests.store.backends import RETENTION_MS, Backend
 from tests.store.desk import DAY, MINUTE, SESSION, TOTAL, budget, desk_at

@@ -8,7 +8,7 @@ from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import WalletTemplate
 from tallystick.core.reasons import Reason
-from tallystick.store.base import Extended, Held, Replayed
+from tallystick.store.asks import Extended, Held, Replayed
 from tallystick.store.script_runner import SCRIPTS
 from tallystick.store.scripts import load_script
 from tallystick.store.valkey import ValkeyStore

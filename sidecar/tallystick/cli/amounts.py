@@ -1,19 +1,28 @@
 """Amounts and lengths of time of the command line, as policies write them."""
 
+import contextlib
 import re
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tallystick.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
 
     from tallystick.policyfile.values import Amount
     from tallystick.v1 import budget_pb2
 
 _NO_SPACE = re.compile(r"([0-9_.]+[kMG]?)([A-Za-z]+)")
 """`0.5USD`, which the shell takes without quotes. `5Mtokens` is five million of them."""
+
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?"
+)
+"""A date, or a time as in RFC 3339."""
 
 Parsed = TypeVar("Parsed")
 
@@ -64,6 +73,29 @@ def read_ttl(text: str) -> "Duration":
     from tallystick.policyfile.values import parse_length
 
     return Duration(seconds=_read("--ttl", parse_length, text) // 1000)
+
+
+def read_expiry(text: str) -> "Timestamp":
+    """Read a date (its first moment, in the local time zone), an RFC 3339 time, or `30d`: from now on.
+
+    Raises:
+        CommandError: it is none of them.
+
+    """
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from tallystick.policyfile.values import parse_length
+
+    expiry = Timestamp()
+    if re.fullmatch(r"[0-9]+[a-z]", text):
+        expiry.FromMilliseconds(time.time_ns() // 1_000_000 + _read("--expires", parse_length, text))
+        return expiry
+    with contextlib.suppress(ValueError, OverflowError):
+        if _TIME.fullmatch(text):
+            expiry.FromDatetime(datetime.fromisoformat(text.upper()).astimezone(UTC))
+            return expiry
+    wanted = "a date such as 2026-12-31, an RFC 3339 time, or a length such as 30d"
+    raise CommandError(ExitCode.USAGE, f"--expires: expected {wanted}, not {text!r}")
 
 
 def _read(option: str, parse: Callable[[Any], Parsed], text: str) -> Parsed:

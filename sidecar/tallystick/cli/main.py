@@ -9,13 +9,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from tallystick.cli.about import demo, version
+from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
-from tallystick.cli.wallets import credit, show_wallets
+from tallystick.cli.wallets import allocate, credit, debit, reclaim, show_wallets
 
 HELP = (
     "Decides on AI spend before it happens.\n\nReserve the cost before a call to a model provider, settle "
@@ -66,11 +67,27 @@ policy = _group("policy", "Check a policy, put it in force, show the one in forc
 register(policy, validate, "tallystick policy validate acme.yaml")
 register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
 register(policy, show_policy, "tallystick policy show acme", name="show")
-wallet = _group("wallet", "Prepaid funds: add to them, list them.")
+register(app, backtest, "tallystick backtest --policy acme.yaml --usage june.csv.gz")
+wallet = _group("wallet", "Prepaid funds: add to them, move them, list them.")
 register(
     wallet,
     credit,
     "tallystick wallet credit acme user '25 USD' --group user=alice \\\n    --reason 'invoice 17'",
+    "tallystick wallet credit acme org '50 USD' --kind earned --expires 30d",
+)
+register(wallet, debit, "tallystick wallet debit acme user '5 USD' --group user=alice")
+register(
+    wallet,
+    allocate,
+    "tallystick wallet allocate acme org user '10 USD' --to-group user=alice",
+    "tallystick wallet allocate acme team user '5 USD' \\\n"
+    "    --from-group team=search --to-group user=alice",
+)
+register(
+    wallet,
+    reclaim,
+    "tallystick wallet reclaim acme user org all --from-group user=alice",
+    "tallystick wallet reclaim acme user org '2 USD' --from-group user=alice",
 )
 register(wallet, show_wallets, "tallystick wallet show acme", name="show")
 register(app, balance, "tallystick balance acme --user alice --team search --environment dev")

@@ -125,9 +125,9 @@ def settle(
     if connection.as_json:
         print_message(settled)
         return
-    from tallystick.cli.tables import cost_text
+    from tallystick.cli.tables import cost_text, payment_lines
 
-    show(f"{settled.reservation_id}: charged {cost_text(settled.charged)}")
+    show(f"{settled.reservation_id}: charged {cost_text(settled.charged)}", *payment_lines(settled))
     if settled.estimated:
         show("This is what was held, an estimate: settle again with usage or a cost to correct it once.")
     if settled.late:

@@ -89,6 +89,45 @@ def _wallet_cells(wallet: pb.WalletState) -> list[Text]:
     return [*amounts, Text(available, style="bold red" if wallet.available < 0 else "")]
 
 
+def lot_table(wallets: Sequence[pb.WalletState]) -> Table:
+    """List the lots of wallets, in the order in which they are drawn."""
+    lots = [(wallet, lot) for wallet in wallets for lot in wallet.lots]
+    rows = [[Text(amount_of(lot.remaining, wallet.unit))] for wallet, lot in lots]
+    table = make_table(("Wallet", "Kind", "Lot", "Expires"), ("Remaining",), rows)
+    for (wallet, lot), cells in zip(lots, rows, strict=True):
+        name = Text.assemble((wallet.name, "bold"), " ", (wallet.group, "dim"))
+        expires = time_text(lot.expires_at) if lot.HasField("expires_at") else "never"
+        table.add_row(name, Text(_kind_text(lot.kind)), Text(lot.id), Text(expires), *cells)
+    return table
+
+
+def draws_text(drawn: Iterable[pb.Draw], unit: pb.Unit) -> str:
+    """Say what was drawn from which lots: `2.00 USD of grant, 0.50 USD of paid c-1`."""
+    return ", ".join(
+        f"{amount_of(draw.amount, unit)} of {_kind_text(draw.kind)}"
+        + ("" if draw.kind == pb.LOT_KIND_GRANT else f" {draw.lot}")
+        for draw in drawn
+    )
+
+
+def payment_lines(settled: pb.SettleResponse) -> list[str]:
+    """Say which wallet paid, from which lots, and what they did not cover."""
+    if not settled.wallet:
+        return []
+    lines, unit = [f"paid by {named(settled.wallet, settled.wallet_group)}"], settled.wallet_unit
+    charged = settled.charged.tokens if unit == pb.UNIT_TOKENS else settled.charged.nano_usd
+    owed = charged - sum(draw.amount for draw in settled.drawn)
+    if settled.drawn:
+        lines.append(f"drawn from {draws_text(settled.drawn, unit)}")
+    if owed > 0:
+        lines.append(f"{amount_of(owed, unit)} was covered by no lot, and is debt")
+    return lines
+
+
+def _kind_text(kind: pb.LotKind) -> str:
+    return pb.LotKind.Name(kind).removeprefix("LOT_KIND_").lower()
+
+
 def budget_table(budgets: Sequence[pb.BudgetState]) -> Table:
     """List budgets, two lines each: how full it is, until when; and the amounts."""
     out = console()

@@ -1,35 +1,90 @@
 """`tallystick wallet`: prepaid funds."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli.amounts import read_amount
+from tallystick.cli.amounts import read_amount, read_expiry
 from tallystick.cli.connection import admin_service
 from tallystick.cli.options import AdminConnection, Tenant, read_pairs
 from tallystick.cli.output import print_message, show
 
-Wallet = Annotated[str, typer.Argument(metavar="WALLET", help="The wallet's name in the policy.")]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tallystick.v1 import admin_pb2
+    from tallystick.v1 import budget_pb2 as pb
+
+ALL = "all"
+
+
+def _wallet(metavar: str, text: str) -> Any:
+    return typer.Argument(metavar=metavar, help=text, show_default=False)
+
+
+def _group(text: str, name: str = "--group") -> Any:
+    return typer.Option(name, metavar="DIMENSION=VALUE", help=text, show_default=False)
+
+
+Wallet = Annotated[str, _wallet("WALLET", "The wallet's name in the policy.")]
 AmountText = Annotated[
     str, typer.Argument(metavar="AMOUNT", help="As in '25 USD', 0.5USD, '2M tokens'; in the wallet's unit.")
 ]
+AmountOrAll = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help=f"As in '25 USD', '2M tokens'; or {ALL} that can be.")
+]
 GroupPairs = Annotated[
-    list[str] | None,
+    list[str] | None, _group("Which of the wallets: a value for each dimension of its per.")
+]
+Expires = Annotated[
+    str,
     typer.Option(
-        metavar="DIMENSION=VALUE",
-        help="Which of the wallets: a value for each dimension of its per.",
+        metavar="TIME",
+        help="When the rest of it lapses: a date, an RFC 3339 time, or 30d from now. Default: never.",
         show_default=False,
     ),
 ]
-CreditId = Annotated[
-    str,
-    typer.Option(
-        "--id", metavar="ID", help="Its idempotency key: the same credit counts once.", show_default=False
-    ),
-]
-CreditReason = Annotated[
-    str, typer.Option(metavar="TEXT", help="For the ledger: who, why.", show_default=False)
-]
+
+
+class Kind(StrEnum):
+    """What kind of lot is credited."""
+
+    PAID = "paid"
+    EARNED = "earned"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The wallets of a transfer."""
+
+    source: Annotated[str, _wallet("FROM", "The wallet to take from, by its name in the policy.")]
+    target: Annotated[str, _wallet("TO", "The wallet to put into.")]
+    from_group: Annotated[list[str] | None, _group("Which of the wallets FROM.", "--from-group")] = None
+    to_group: Annotated[list[str] | None, _group("Which of the wallets TO.", "--to-group")] = None
+
+    def put(self, request: "admin_pb2.AllocateFundsRequest | admin_pb2.ReclaimFundsRequest") -> None:
+        """Name them in a request."""
+        source, target = getattr(request, "from"), request.to
+        source.wallet, target.wallet = self.source, self.target
+        source.group.update(read_pairs("--from-group", self.from_group))
+        target.group.update(read_pairs("--to-group", self.to_group))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a move is known."""
+
+    new_id: Annotated[
+        str,
+        typer.Option(
+            "--id", metavar="ID", help="Its idempotency key: the same again counts once.", show_default=False
+        ),
+    ] = ""
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="For the ledger: who, why.", show_default=False)
+    ] = ""
 
 
 def credit(
@@ -38,41 +93,146 @@ def credit(
     wallet: Wallet,
     amount: AmountText,
     group: GroupPairs = None,
-    credit_id: CreditId = "",
-    reason: CreditReason = "",
+    kind: Annotated[
+        Kind, typer.Option(metavar="KIND", help="paid, drawn last; or earned, drawn before it.")
+    ] = Kind.PAID,
+    expires: Expires = "",
+    record: Record,
     connection: AdminConnection,
 ) -> None:
-    """Add paid funds to a wallet."""
-    from tallystick.services.writing import UNITS
+    """Add a lot of paid or earned funds to a wallet.
+
+    A debt is paid off first.
+    """
     from tallystick.v1 import admin_pb2
 
-    paid = read_amount("AMOUNT", amount)
     request = admin_pb2.CreditWalletRequest(
         tenant=tenant,
         wallet=wallet,
         group=read_pairs("--group", group),
-        amount=paid.value,
-        unit=UNITS[paid.unit],
-        credit_id=credit_id,
-        reason=reason,
+        credit_id=record.new_id,
+        reason=record.reason,
+        kind=f"LOT_KIND_{kind.name}",
+        expires_at=read_expiry(expires) if expires else None,
     )
+    _put_amount(request, amount)
     with admin_service(connection) as service:
         answer = service.CreditWallet(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(answer)
-        return
-    from tallystick.cli.tables import named, wallet_table
-    from tallystick.core.decision import amount_text
+    else:
+        _show_moved("credited to", request.amount, answer.credit_id, [answer.wallet])
 
-    credited = f"{amount_text(paid.value, paid.unit)} credited to"
-    show(f"{credited} {named(answer.wallet.name, answer.wallet.group)}, as {answer.credit_id}")
-    show("", wallet_table([answer.wallet]))
+
+def debit(
+    *,
+    tenant: Tenant,
+    wallet: Wallet,
+    amount: AmountText,
+    group: GroupPairs = None,
+    record: Record,
+    connection: AdminConnection,
+) -> None:
+    """Take available funds out of a wallet.
+
+    More than is available is refused.
+    """
+    from tallystick.v1 import admin_pb2
+
+    request = admin_pb2.DebitWalletRequest(
+        tenant=tenant,
+        wallet=admin_pb2.WalletRef(wallet=wallet, group=read_pairs("--group", group)),
+        debit_id=record.new_id,
+        reason=record.reason,
+    )
+    _put_amount(request, amount)
+    with admin_service(connection) as service:
+        answer = service.DebitWallet(request, timeout=connection.timeout_s)
+    if connection.as_json:
+        print_message(answer)
+    else:
+        _show_moved("debited from", request.amount, answer.debit_id, [answer.wallet], answer.drawn)
+
+
+def allocate(
+    *,
+    tenant: Tenant,
+    ends: Ends,
+    amount: AmountText,
+    record: Record,
+    connection: AdminConnection,
+) -> None:
+    """Move available funds from one wallet to another.
+
+    They keep their kind and expiry, and can be taken back with wallet reclaim as long as they are available.
+    """
+    from tallystick.v1 import admin_pb2
+
+    request = admin_pb2.AllocateFundsRequest(tenant=tenant, transfer_id=record.new_id, reason=record.reason)
+    ends.put(request)
+    _put_amount(request, amount)
+    with admin_service(connection) as service:
+        answer = service.AllocateFunds(request, timeout=connection.timeout_s)
+    if connection.as_json:
+        print_message(answer)
+    else:
+        wallets = [getattr(answer, "from"), answer.to]
+        _show_moved("allocated from", request.amount, answer.transfer_id, wallets)
+
+
+def reclaim(
+    *,
+    tenant: Tenant,
+    ends: Ends,
+    amount: AmountOrAll,
+    record: Record,
+    connection: AdminConnection,
+) -> None:
+    """Take back from a wallet what another one allocated to it and is still available."""
+    from tallystick.v1 import admin_pb2
+
+    request = admin_pb2.ReclaimFundsRequest(tenant=tenant, transfer_id=record.new_id, reason=record.reason)
+    ends.put(request)
+    if amount != ALL:
+        _put_amount(request, amount)
+    with admin_service(connection) as service:
+        answer = service.ReclaimFunds(request, timeout=connection.timeout_s)
+    if connection.as_json:
+        print_message(answer)
+    else:
+        wallets = [getattr(answer, "from"), answer.to]
+        _show_moved("reclaimed from", answer.reclaimed, answer.transfer_id, wallets)
+
+
+def _put_amount(request: Any, text: str) -> None:
+    from tallystick.services.writing_states import UNITS
+
+    amount = read_amount("AMOUNT", text)
+    request.amount, request.unit = amount.value, UNITS[amount.unit]
+
+
+def _show_moved(
+    done: str,
+    amount: int,
+    move_id: str,
+    wallets: "Sequence[pb.WalletState]",
+    drawn: "Sequence[pb.Draw]" = (),
+) -> None:
+    """Say what was moved, and show the wallets of it as they are now."""
+    from tallystick.cli.tables import amount_of, draws_text, named, wallet_table
+
+    unit, names = wallets[0].unit, " to ".join(named(wallet.name, wallet.group) for wallet in wallets)
+    show(f"{amount_of(amount, unit)} {done} {names}, as {move_id}")
+    if drawn:
+        show(f"drawn from {draws_text(drawn, unit)}")
+    show("", wallet_table(wallets))
 
 
 def show_wallets(tenant: Tenant, connection: AdminConnection) -> None:
-    """List the wallets of a tenant that ever had funds or spend.
+    """List the wallets of a tenant that ever had funds or spend, and their lots.
 
-    What is available is funds less spent and held; below zero it is debt.
+    What is available is funds less spent and held; below zero it is debt. Lots stand in the order in which
+    they are drawn.
     """
     from tallystick.v1 import admin_pb2
 
@@ -81,6 +241,11 @@ def show_wallets(tenant: Tenant, connection: AdminConnection) -> None:
     if connection.as_json:
         print_message(found)
         return
-    from tallystick.cli.tables import wallet_table
+    from tallystick.cli.tables import lot_table, wallet_table
 
-    show(wallet_table(found.wallets) if found.wallets else f"{tenant}: no wallet has had funds or spend yet")
+    if not found.wallets:
+        show(f"{tenant}: no wallet has had funds or spend yet")
+        return
+    show(wallet_table(found.wallets))
+    if any(wallet.lots for wallet in found.wallets):
+        show("", lot_table(found.wallets))

@@ -4,19 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tallystick.core.counters import counter_window, parse_counter
 from tallystick.core.hold import Hold
 from tallystick.core.lots import Account, Lot
 from tallystick.core.money import usd_text
-from tallystick.core.plan import (
-    SLOTS,
-    BudgetLine,
-    Plan,
-    Taken,
-    WalletLine,
-    alert_steps,
-    counter_window,
-    parse_counter,
-)
+from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, alert_steps
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
 
@@ -184,8 +176,8 @@ def lines_of(hold: Hold) -> list[BudgetLine]:
         start_ms, end_ms = counter_window(held.counter)
         lines.append(
             BudgetLine(
-                name, group, unit, SLOTS[unit], held.limit, held.ceiling, held.rank, start_ms, end_ms, held.end,
-                held.counter, held.alerts, alert_steps(held.limit, held.alerts),
+                name, group, unit, SLOTS[unit], held.limit, held.ceiling, held.rank, start_ms, end_ms,
+                held.end, held.counter, held.alerts, alert_steps(held.limit, held.alerts),
             )
         )  # fmt: skip
     return lines

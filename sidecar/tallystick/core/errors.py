@@ -55,7 +55,11 @@ class ReservationNotFound(TallystickError):
 
 
 class FundsMissing(TallystickError):
-    """A wallet has not so much to take out."""
+    """A wallet has not so much to take out; `available`, in its unit, is what it has."""
+
+    def __init__(self, text: str, available: int = 0) -> None:
+        super().__init__(text)
+        self.available = available
 
 
 class PolicyNotFound(TallystickError):

@@ -9,6 +9,7 @@ that this hold was allowed, and on what counters, even to a store that lost it.
 
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,6 +25,7 @@ from tallystick.core.reasons import Reason
 SEAL_BYTES = 16
 TALLY_VERSION = b"\x02"
 MAX_TALLY_BYTES = 65_536
+EMPTY = "[]"
 LATE = " late"
 """Follows the content of a Settle that came after the hold had ended, for the same answer again."""
 
@@ -70,8 +72,8 @@ class Hold:
     """The content of the Settle that ended it."""
     drawn: list[Lot] = field(default_factory=list)
     """What was drawn from which lots, for what is charged."""
-    answer: str = "[]"
-    body: str = "[]"
+    answer: str = EMPTY
+    body: str = EMPTY
 
     def text(self) -> str:
         """The record as the store keeps it."""
@@ -81,6 +83,11 @@ class Hold:
             *(self.ended_as, lots_cells(self.drawn) or ""),
         ]
         return f"{compact(head)}\n{self.answer}\n{self.body}"
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of it: it was released before it was reserved."""
+        return self.body == EMPTY
 
     @property
     def answered(self) -> list[Any]:
@@ -124,7 +131,7 @@ class Hold:
     @property
     def budgets(self) -> list[HeldBudget]:
         """The budgets that it counts in."""
-        return [_budget(*cells) for cells in self.parts[1]] if self.body != "[]" else []
+        return [_budget(cells) for cells in self.parts[1]] if not self.empty else []
 
     @property
     def model(self) -> str:
@@ -139,7 +146,7 @@ class Hold:
 
     @property
     def subject(self) -> str:
-        """Who spends, as text."""
+        """Who spends, as `core.subject.subject_text` wrote it."""
         return str(self.parts[4])
 
     @property
@@ -148,11 +155,11 @@ class Hold:
         return str(self.parts[5])
 
 
-def _budget(
-    counter: str, unit: str, ceiling: str, rank: int, end: str, limit: str = "", alerts: Any = None
-) -> HeldBudget:
-    percents = DEFAULT_ALERTS if alerts is None else tuple(alerts)
-    return HeldBudget(counter, Unit(unit), int(ceiling), Reason(rank), end, int(limit or ceiling), percents)
+def _budget(cells: Sequence[Any]) -> HeldBudget:
+    counter, unit, ceiling, rank, end, *unusual = cells
+    limit = unusual[0] if unusual else ceiling
+    alerts = tuple(unusual[1]) if len(unusual) > 1 else DEFAULT_ALERTS
+    return HeldBudget(counter, Unit(unit), int(ceiling), Reason(rank), end, int(limit), alerts)
 
 
 def read_hold(text: str) -> Hold:

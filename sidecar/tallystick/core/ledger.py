@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tallystick.core.counters import bucket_of
 from tallystick.core.hold import Hold, State, read_hold
 from tallystick.core.packing import compact
-from tallystick.core.plan import bucket_of
 from tallystick.core.policy import Unit
 
 

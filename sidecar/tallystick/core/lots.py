@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 GRANT_ID = "grant"
 """The id of the lot that a schedule replenishes; no credit may have it."""
+REFUND_PREFIX = "refund:"
+"""Of the ids of lots that a correction gives back; no credit may have one."""
 NEVER = 0
 
 
@@ -58,6 +60,7 @@ class GrantLine(NamedTuple):
     period: int
     """The number of the period: the next one's is one higher."""
     expires_ms: int
+    start_ms: int = 0
 
     @property
     def marker(self) -> str:
@@ -171,12 +174,16 @@ class Account:
 
     def renew(self, grant: GrantLine, now_ms: int) -> tuple[int, int]:
         """Grants what this period brings, unless it has: what came, and what lapsed."""
-        if self.marker == grant.marker:
+        span, _, last = self.marker.partition(":")
+        known = span == grant.span
+        if known and int(last) >= grant.period:  # a sidecar whose clock is behind asks for an earlier one
             return 0, 0
         lapsed = self.lapse(now_ms, renewing=True)
         carried = sum(lot.amount for lot in self.lots if _is_carried(lot))
         self.lots = [lot for lot in self.lots if not _is_carried(lot)]
-        kept = min(grant.rollover, carried + self._missed(grant) * grant.amount)
+        # Each whole period that went by unseen would have left its grant, as far as it rolls over.
+        missed = grant.period - int(last) - 1 if known else 0
+        kept = min(grant.rollover, carried + missed * grant.amount)
         lapsed += max(0, carried - kept)
         came = grant.amount + max(0, kept - carried)
         self.funds -= carried
@@ -185,11 +192,6 @@ class Account:
         self.receive(Lot(GRANT_ID, LotKind.GRANT, grant.expires_ms, amount, "", grant.rollover))
         self.marker = grant.marker
         return came, lapsed
-
-    def _missed(self, grant: GrantLine) -> int:
-        """How many whole periods went by unseen; each would have left its grant, as far as it rolls over."""
-        span, _, period = self.marker.partition(":")
-        return max(0, grant.period - int(period) - 1) if span == grant.span else 0
 
 
 def lots_cells(lots: Iterable[Lot]) -> list[list[object]]:

@@ -97,3 +97,9 @@ def check_subject(subject: Subject) -> None:
         if not LABEL_NAME.fullmatch(name):
             raise InvalidArgument("subject.labels", "expected names of 1 to 64 of [a-z0-9_.-]")
         check_text(f"subject.labels[{name}]", value)
+
+
+def value_in(text: str, dimension: str) -> str:
+    """The value of a dimension in a `subject_text`; empty where not given."""
+    name = f"{dimension}="
+    return next((each[len(name) :] for each in text.split("\t") if each.startswith(name)), "")

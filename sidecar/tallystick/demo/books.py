@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.ledger import Entry, replay
-from tallystick.core.plan import parse_counter
 from tallystick.store.address import StoreAddress
 from tallystick.store.valkey import ValkeyStore
 from tallystick.v1.budget_pb2 import WalletState

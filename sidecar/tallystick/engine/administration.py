@@ -1,14 +1,31 @@
 """The use-cases of those who operate it: policies and wallets."""
 
 import os
+from typing import NamedTuple
 
-from tallystick.core.decision import UNIT_NAMES, WalletState
-from tallystick.core.errors import InvalidArgument
-from tallystick.core.plan import WalletLine, grant_line, group_text, parse_counter, wallet_counter
-from tallystick.engine.calls import CreditCall
+from tallystick.core.counters import group_text, parse_counter, wallet_counter
+from tallystick.core.decision import UNIT_NAMES, WalletState, amount_text
+from tallystick.core.errors import FundsMissing, InvalidArgument
+from tallystick.core.lots import Account, Lot
+from tallystick.core.matching import grant_line
+from tallystick.core.plan import WalletLine
+from tallystick.core.policy import Policy, Unit, WalletTemplate
+from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
 from tallystick.engine.planner import Planner
 from tallystick.policyfile import load_policy
-from tallystick.store.base import CreditAsk, Store, StoredPolicy
+from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
+from tallystick.store.base import Store
+
+
+class Move(NamedTuple):
+    """Funds that were moved, and the wallets as they are now."""
+
+    move_id: str
+    amount: int
+    drawn: tuple[Lot, ...]
+    """Empty in the answer to a retry."""
+    source: WalletState
+    target: WalletState | None
 
 
 class Administration:
@@ -19,33 +36,56 @@ class Administration:
         self._planner = planner
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
-        """Adds funds; the wallet, and the credit's id."""
-        rules = await self._planner.load(call.tenant)
-        wallet = next((w for w in rules.policy.wallets if w.name == call.wallet), None)
-        if wallet is None:
-            names = ", ".join(w.name for w in rules.policy.wallets) or "none"
-            raise InvalidArgument("wallet", f"expected a wallet of the policy ({names}), got {call.wallet!r}")
-        if call.unit is not wallet.unit:
-            raise InvalidArgument(
-                "unit", f"expected the unit of wallet {wallet.name}, {UNIT_NAMES[wallet.unit]}"
-            )
-        if set(call.group) != set(wallet.per) or not all(call.group.values()):
-            wanted = ", ".join(wallet.per) or "nothing"
-            raise InvalidArgument("group", f"expected a value for each of the wallet's per: {wanted}")
-        counter = wallet_counter(call.tenant, wallet, group_text(wallet.per, call.group))
-        grant = grant_line(wallet.grant, self._planner.clock.now_ms())
-        line = WalletLine(wallet.name, parse_counter(counter)[1], wallet.unit, counter, grant)
+        """Adds a lot of funds; the wallet, and the credit's id.
+
+        Raises:
+            InvalidArgument, IdMismatch, StoreUnavailable.
+        """
+        rules, now_ms = await self._planner.load(call.tenant), self._planner.clock.now_ms()
+        line = _line(rules.policy, WalletRef(call.wallet, call.group), call.unit, now_ms)
+        if 0 < call.expires_ms <= now_ms:
+            raise InvalidArgument("expires_at", "expected a time in the future")
         credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
-        ask = CreditAsk(line, call.amount, credit_id, call.reason)
-        return WalletState.of(line, await self._store.credit(call.tenant, ask)), credit_id
+        ask = CreditAsk(line, call.amount, credit_id, call.reason, call.kind, call.expires_ms)
+        return _state(line, await self._store.credit(call.tenant, ask), now_ms), credit_id
+
+    async def move(self, call: MoveCall) -> Move:
+        """Takes available funds out of a wallet: a debit, or a transfer to another wallet.
+
+        Raises:
+            InvalidArgument, IdMismatch, FundsMissing, StoreUnavailable.
+        """
+        rules, now_ms = await self._planner.load(call.tenant), self._planner.clock.now_ms()
+        place = "from" if call.target else "wallet"
+        source = _line(rules.policy, call.source, call.unit, now_ms, place)
+        target = _line(rules.policy, call.target, None, now_ms, "to") if call.target else None
+        if target and target.unit is not source.unit:
+            unit = UNIT_NAMES[source.unit]
+            raise InvalidArgument("to.wallet", f"expected a wallet in {unit}, as {source.name} is")
+        if target and target.counter == source.counter:
+            raise InvalidArgument("to", "expected another wallet than from")
+        move_id = call.move_id or f"{'t' if target else 'd'}-{os.urandom(12).hex()}"
+        ask = MoveAsk(call.kind, move_id, source, target, call.amount, call.reason)
+        try:
+            moved = await self._store.move(call.tenant, ask)
+        except FundsMissing as error:
+            raise _missing(ask, error.available) from None
+        receiver = _state(target, moved.target, now_ms) if target and moved.target else None
+        return Move(move_id, moved.amount, moved.drawn, _state(source, moved.source, now_ms), receiver)
 
     async def wallets(self, tenant: str) -> list[WalletState]:
-        """Every wallet of the tenant that has counters."""
+        """Every wallet of the tenant that has counters, with what this period grants, granted or not."""
+        rules = await self._planner.load(tenant)
         found = await self._store.wallets(tenant)
-        return [
-            WalletState.of(WalletLine(*parse_counter(counter), counter), account)
-            for counter, account in found.items()
-        ]
+        now_ms, templates = self._planner.clock.now_ms(), {w.name: w for w in rules.policy.wallets}
+        states = []
+        for counter, account in found.items():
+            name, group, unit = parse_counter(counter)
+            wallet = templates.get(name)
+            grant = wallet.grant if wallet and _is_of(wallet, counter) else None
+            line = WalletLine(name, group, unit, counter, grant_line(grant, now_ms))
+            states.append(_state(line, account, now_ms))
+        return states
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""
@@ -57,3 +97,49 @@ class Administration:
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """The policy in force."""
         return await self._store.policy(tenant)
+
+
+def _line(policy: Policy, ref: WalletRef, unit: Unit | None, now_ms: int, place: str = "") -> WalletLine:
+    """A wallet of the policy; `place` is the field of the request that names it.
+
+    Raises:
+        InvalidArgument: there is none of this name, unit or group.
+    """
+    within = f"{place}." if place else ""
+    wallet = next((w for w in policy.wallets if w.name == ref.wallet), None)
+    if wallet is None:
+        names = ", ".join(w.name for w in policy.wallets) or "none"
+        raise InvalidArgument(
+            f"{within}wallet", f"expected a wallet of the policy ({names}), got {ref.wallet!r}"
+        )
+    if unit not in (None, wallet.unit):
+        raise InvalidArgument("unit", f"expected the unit of wallet {wallet.name}, {UNIT_NAMES[wallet.unit]}")
+    if set(ref.group) != set(wallet.per) or not all(ref.group.values()):
+        wanted = ", ".join(wallet.per) or "nothing"
+        raise InvalidArgument(f"{within}group", f"expected a value for each of the wallet's per: {wanted}")
+    counter = wallet_counter(policy.tenant, wallet, group_text(wallet.per, ref.group))
+    return WalletLine(*parse_counter(counter), counter, grant_line(wallet.grant, now_ms))
+
+
+def _is_of(wallet: WalletTemplate, counter: str) -> bool:
+    """Whether a counter is one of the wallet's; its unit or `per` may have been others before."""
+    group, unit = counter.split(":")[3:]
+    per = tuple(part.partition("=")[0] for part in group.split(",")) if group else ()
+    return (per, unit) == (wallet.per, wallet.unit)
+
+
+def _state(line: WalletLine, account: Account, now_ms: int) -> WalletState:
+    """A wallet with what its period grants, granted or not."""
+    if line.grant:
+        account.renew(line.grant, now_ms)
+    return WalletState.of(line, account)
+
+
+def _missing(ask: MoveAsk, available: int) -> FundsMissing:
+    """How much there is, in words."""
+    source, unit = ask.source, ask.source.unit
+    name = f"{source.name} ({source.group})" if source.group else source.name
+    there = amount_text(available, unit) if available > 0 else "nothing"
+    origin = f" of what {ask.target.name} gave" if ask.target and ask.kind is MoveKind.RECLAIM else ""
+    wanted = f", not {amount_text(ask.amount, unit)}" if ask.amount else ""
+    return FundsMissing(f"wallet {name} has {there} available{origin}{wanted}", available)

@@ -1,6 +1,6 @@
 """What a refused caller can do: a cheaper model, a shorter answer, a later time, more funds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tallystick.core.decision import Advice
 from tallystick.core.plan import SLOTS, Plan, Taken
@@ -9,8 +9,9 @@ from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.weigh import decide
 from tallystick.engine.estimates import Estimate, cost_of
-from tallystick.engine.planner import Planner, Rules
-from tallystick.store.base import Refused
+from tallystick.engine.planner import Planner
+from tallystick.engine.rules import Rules
+from tallystick.store.asks import Refused
 
 MOST_MODELS = 8
 """How many models are looked at for one refusal."""
@@ -37,32 +38,30 @@ class Adviser:
         if refused.reason not in OF_ROOM or estimate.usage is None:
             return Advice(at_ms=at_ms, more=more)
         known = {line.counter: values[2 * i : 2 * i + 2] for i, line in enumerate(plan.budgets)}
-        model = self._cheaper(rules, subject, estimate, plan, known, funds)
+        names = [name for name in models_of(rules.policy) if name != plan.model]
+        others = [
+            self._planner.plan(rules, subject, estimate._replace(model=name, provider="")) for name in names
+        ]
+        model = _cheaper(plan, others, estimate, known, funds)
         return Advice(model, _longest(plan, estimate, values, funds), at_ms, more)
 
-    def _cheaper(
-        self,
-        rules: Rules,
-        subject: Subject,
-        estimate: Estimate,
-        plan: Plan,
-        known: Mapping[str, list[int]],
-        funds: list[int],
-    ) -> str:
-        """The dearest of the policy's models that is cheaper than this one, and fits."""
-        asked, best, model = cost_of(estimate, plan.price).nano_usd, -1, ""
-        for name in models_of(rules.policy):
-            if name == plan.model:
-                continue
-            other = self._planner.plan(rules, subject, estimate._replace(model=name, provider=""))
-            cost = cost_of(estimate, other.price)
-            if not best < cost.nano_usd < asked or other.refuses(*cost):
-                continue
-            if all(line.counter in known for line in other.budgets):
-                values = [value for line in other.budgets for value in known[line.counter]]
-                if _fits(other, values, funds, Taken(*cost)):
-                    best, model = cost.nano_usd, name
-        return model
+
+def _cheaper(
+    plan: Plan,
+    others: Sequence[Plan],
+    estimate: Estimate,
+    known: Mapping[str, list[int]],
+    funds: list[int],
+) -> str:
+    """The dearest model that is cheaper than the one asked for, and fits."""
+    asked, best, model = cost_of(estimate, plan.price).nano_usd, -1, ""
+    for other in others:
+        cost = cost_of(estimate, other.price)
+        if best < cost.nano_usd < asked and all(line.counter in known for line in other.budgets):
+            values = [value for line in other.budgets for value in known[line.counter]]
+            if _fits(other, values, funds, Taken(*cost)):
+                best, model = cost.nano_usd, other.model
+    return model
 
 
 def models_of(policy: Policy) -> list[str]:

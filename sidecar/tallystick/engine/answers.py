@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.decision import (
     BudgetState,
     Decision,
@@ -13,10 +14,10 @@ from tallystick.core.decision import (
     lines_of,
 )
 from tallystick.core.hold import Hold, seal, tally_record
-from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine, parse_counter
+from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
 from tallystick.engine.explaining import funds_of
-from tallystick.store.base import Counters, ExtendAsk, Held, Refused, ReserveAsk
+from tallystick.store.asks import Counters, ExtendAsk, Held, Refused, ReserveAsk
 
 
 class Balance(NamedTuple):

@@ -1,17 +1,20 @@
 """From plans to what the store is asked."""
 
+from tallystick.core.counters import parse_counter
 from tallystick.core.hold import Hold, hold_body
-from tallystick.core.plan import Plan, ceiling_of, parse_counter
+from tallystick.core.matching import ceiling_of
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import priority_in
 from tallystick.engine.estimates import Estimate, cost_of
-from tallystick.store.base import Try
+from tallystick.store.asks import Try
 
 
 def tries_of(plan: Plan, estimate: Estimate, about: str) -> tuple[Try, ...]:
-    """The models to try, in order: the one that was asked for, those to use instead, and again the first
-    where it was weighed against lower limits.
+    """The models to try, in order: the one that was asked for, and those to use instead.
+
+    Where the first is weighed against lower limits, it comes again at the end as it is.
     """
     cost = cost_of(estimate, plan.price)
     refusal = plan.refuses(cost.nano_usd, cost.tokens)

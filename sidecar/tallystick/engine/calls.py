@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Outcome
 from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.providers.call import Api
+from tallystick.store.asks import MoveKind
 
 
 class TokenEstimate(NamedTuple):
@@ -77,7 +79,7 @@ class BalanceCall(NamedTuple):
 
 
 class CreditCall(NamedTuple):
-    """Adds paid funds to a wallet."""
+    """Adds a lot to a wallet."""
 
     tenant: str
     wallet: str
@@ -86,5 +88,31 @@ class CreditCall(NamedTuple):
     unit: Unit
     """Must be the wallet's."""
     credit_id: str
+    """Empty: one is made."""
+    reason: str
+    kind: LotKind = LotKind.PAID
+    expires_ms: int = 0
+    """0: never."""
+
+
+class WalletRef(NamedTuple):
+    """A wallet by its name in the policy and a value for each dimension of its `per`."""
+
+    wallet: str
+    group: dict[str, str]
+
+
+class MoveCall(NamedTuple):
+    """Takes available funds out of a wallet, for good or into another one."""
+
+    tenant: str
+    kind: MoveKind
+    source: WalletRef
+    target: WalletRef | None
+    amount: int
+    """0 of a reclaim: all that can be."""
+    unit: Unit | None
+    """Must be that of the wallets; None only with an amount of 0."""
+    move_id: str
     """Empty: one is made."""
     reason: str

@@ -17,9 +17,12 @@ from tallystick.engine.asks import limits_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.estimates import Estimate, Estimator
 from tallystick.engine.explaining import Explanation, explain
-from tallystick.engine.planner import Planner, Rules
+from tallystick.engine.hindsight import Hindsight
+from tallystick.engine.learned import Learned
+from tallystick.engine.planner import Planner
+from tallystick.engine.rules import Rules
 from tallystick.observe.metrics import Metrics
-from tallystick.store.base import (
+from tallystick.store.asks import (
     Again,
     Counters,
     ExtendAsk,
@@ -30,8 +33,8 @@ from tallystick.store.base import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Store,
 )
+from tallystick.store.base import Store
 from tallystick.tokens import TokenCounter
 
 MOST_TRIES = 100
@@ -44,7 +47,9 @@ class Engine:
     def __init__(self, store: Store, planner: Planner, counter: TokenCounter, metrics: Metrics) -> None:
         self._store = store
         self._planner = planner
-        self._estimator = Estimator(counter)
+        self.learned = Learned()
+        self._estimator = Estimator(counter, self.learned)
+        self._hindsight = Hindsight(self.learned, metrics)
         self._adviser = Adviser(planner)
         self._store_seconds = metrics.store
         self._tally_key = b""
@@ -70,14 +75,13 @@ class Engine:
         """
         reservation_id = call.reservation_id or f"r-{os.urandom(12).hex()}"
         rules = await self._rules(call.tenant)
-        estimate = await self._estimator.estimate(call, rules.policy)
-        about = subject_text(call.subject)
+        estimate = await self._estimator.estimate(call, rules)
+        subject = estimate.subject(call.subject)
         observe = self._store_seconds("reserve").observe
         for _ in range(MOST_TRIES):
-            plan = self._planner.plan(rules, call.subject, estimate)
-            ask = ReserveAsk(
-                reservation_id, call.content, call.ttl_ms or plan.hold_ttl_ms, tries_of(plan, estimate, about)
-            )
+            plan = self._planner.plan(rules, subject, estimate)
+            tries = tries_of(plan, estimate, subject_text(subject))
+            ask = ReserveAsk(reservation_id, call.content, call.ttl_ms or plan.hold_ttl_ms, tries)
             started = time.perf_counter()
             try:
                 reply = await self._store.reserve(plan, ask)
@@ -90,7 +94,7 @@ class Engine:
                 return allow(self._tally_key, plan, ask, reply)
             if isinstance(reply, Refused):
                 decision = deny(plan, ask, reply)
-                decision.advice = self._adviser.advise(rules, call.subject, estimate, plan, reply)
+                decision.advice = self._adviser.advise(rules, subject, estimate, plan, reply)
                 return decision
             if isinstance(reply, Replayed):
                 return repeat(self._tally_key, plan, reservation_id, reply.hold)
@@ -119,7 +123,8 @@ class Engine:
         self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
-        nano_usd, tokens, usage = await self._actual(call, tally) if mode is Mode.COST else (0, 0, "")
+        unpriced = (0, 0, "", "")
+        nano_usd, tokens, usage, record = await self._actual(call, tally) if mode is Mode.COST else unpriced
         started = time.perf_counter()
         settled = await self._store.settle(
             call.tenant,
@@ -136,22 +141,25 @@ class Engine:
             ),
         )
         self._store_seconds("settle").observe(time.perf_counter() - started)
+        if record and settled.changed:
+            self._hindsight.settled(call, record, settled)
         return settled
 
-    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str]:
-        """The cost, by the price of the hold, and the usage as the ledger keeps it.
+    async def _actual(self, call: SettleCall, tally: str) -> tuple[int | None, int | None, str, str]:
+        """The cost, by the price of the hold, the usage as the ledger keeps it, and the record.
 
         Of a reported cost, a part of 0 beside one that isn't was not said: None.
         """
         actual = call.actual
         if isinstance(actual, Cost):
             said = actual.nano_usd == actual.tokens
-            return actual.nano_usd or (0 if said else None), actual.tokens or (0 if said else None), ""
+            unsaid = 0 if said else None
+            return actual.nano_usd or unsaid, actual.tokens or unsaid, "", tally
         assert isinstance(actual, Usage)
         record = tally
         if not record:
             hold = await self._store.hold(call.tenant, call.reservation_id)
-            if hold is None or not hold.body:
+            if hold is None or hold.empty:
                 raise ReservationNotFound(
                     f"no reservation {call.reservation_id!r}, and no tally came with it"
                 )
@@ -165,7 +173,7 @@ class Engine:
         if max(nano_usd, actual.total) > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
         usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
-        return nano_usd, actual.total, usage
+        return nano_usd, actual.total, usage, record
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""
@@ -178,7 +186,7 @@ class Engine:
         """Gives an open hold more; a refusal is a decision."""
         rules = await self._rules(call.tenant)
         hold = await self._store.hold(call.tenant, call.reservation_id)
-        if hold is None or not hold.body:
+        if hold is None or hold.empty:
             raise ReservationNotFound(f"no reservation {call.reservation_id!r}")
         if call.tally:
             unseal(self._tally_key, call.tenant, call.reservation_id, call.tally)
@@ -213,9 +221,10 @@ class Engine:
             InvalidArgument, StoreUnavailable.
         """
         rules = await self._rules(call.tenant)
-        estimate = await self._estimator.estimate(call, rules.policy)
+        estimate = await self._estimator.estimate(call, rules)
+        subject = estimate.subject(call.subject)
         for _ in range(MOST_TRIES):
-            plan = self._planner.plan(rules, call.subject, estimate)
+            plan = self._planner.plan(rules, subject, estimate)
             tries = tries_of(plan, estimate, "")
             states: list[Counters] = []
             for each in dict.fromkeys(one.plan for one in tries):
@@ -227,7 +236,7 @@ class Engine:
             else:
                 explanation, refused = explain(plan, tries, states)
                 if refused:
-                    advice = self._adviser.advise(rules, call.subject, estimate, plan, refused)
+                    advice = self._adviser.advise(rules, subject, estimate, plan, refused)
                     explanation = explanation._replace(advice=advice)
                 return explanation
         raise StoreUnavailable("the store has too much to end; ask again")

@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.money import MAX_AMOUNT
-from tallystick.core.policy import Policy, Unit
+from tallystick.core.policy import OutputRule, Unit
 from tallystick.core.price import Price
+from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, ProviderRequest, ReserveCall, TokenEstimate
+from tallystick.engine.learned import Learned
+from tallystick.engine.rules import Rules
 from tallystick.providers.call import CacheWrite, ProviderCall
 from tallystick.providers.requests import parse_request
 from tallystick.tokens import TokenCounter
@@ -31,6 +34,12 @@ class Estimate(NamedTuple):
     cost: Cost | None = None
     tier: str = ""
     media: bool = False
+    prompt: str = ""
+    """The prompt's fingerprint, where the policy looks at it and the caller gave a body without one."""
+
+    def subject(self, given: Subject) -> Subject:
+        """The subject of the call, with its prompt."""
+        return given._replace(prompt=self.prompt) if self.prompt else given
 
     @property
     def said(self) -> tuple[Unit, ...] | None:
@@ -45,10 +54,11 @@ class Estimate(NamedTuple):
 class Estimator:
     """Reads and counts what callers send."""
 
-    def __init__(self, counter: TokenCounter) -> None:
+    def __init__(self, counter: TokenCounter, learned: Learned) -> None:
         self._counter = counter
+        self._learned = learned
 
-    async def estimate(self, call: ReserveCall, policy: Policy) -> Estimate:
+    async def estimate(self, call: ReserveCall, rules: Rules) -> Estimate:
         """What the call may use.
 
         Raises:
@@ -56,34 +66,55 @@ class Estimator:
         """
         asked = call.estimate
         if type(asked) is TokenEstimate:
-            output = policy.max_output_tokens if asked.max_output is None else asked.max_output
+            output = asked.max_output
+            if output is None:
+                output = self._max_output(call, rules, call.model, asked.input)
             return Estimate(call.model, call.provider, Usage(input=asked.input, output=output))
         if type(asked) is Cost:
             return Estimate(call.model, call.provider, None, asked)
         assert isinstance(asked, ProviderRequest)
+        by_prompt = rules.by_prompt and not call.subject.prompt
         if len(asked.body) > LONG_BODY_BYTES or self._counter.is_long(()):
-            return await asyncio.to_thread(self._read, call, asked, policy)
-        return self._read(call, asked, policy)
+            request, tokens = await asyncio.to_thread(self._read, call, asked, by_prompt)
+        else:
+            request, tokens = self._read(call, asked, by_prompt)
+        output = request.max_output
+        if output is None:
+            output = request.choices * self._max_output(call, rules, request.model, tokens)
+        return Estimate(
+            request.model,
+            call.provider,
+            _by_class(request, tokens, output),
+            tier=request.tier,
+            media=request.media,
+            prompt=request.fingerprint,
+        )
 
-    def _read(self, call: ReserveCall, asked: ProviderRequest, policy: Policy) -> Estimate:
-        request = parse_request(asked.api, asked.body)
+    def _read(self, call: ReserveCall, asked: ProviderRequest, by_prompt: bool) -> tuple[ProviderCall, int]:
+        """The request, and its input in tokens."""
+        request = parse_request(asked.api, asked.body, by_prompt=by_prompt)
         if call.model and request.model != call.model:
             raise InvalidArgument("model", "expected the model that request.body names, or none")
         provider = call.provider or request.provider
         tokens = self._counter.count(request.model, provider, request.texts)
-        tokens += request.extra_tokens + request.input_token_ids_count
-        return Estimate(
-            request.model,
-            call.provider,
-            _by_class(request, tokens, policy.max_output_tokens),
-            tier=request.tier,
-            media=request.media,
-        )
+        return request, tokens + request.extra_tokens + request.input_token_ids_count
+
+    def _max_output(self, call: ReserveCall, rules: Rules, model: str, given: int) -> int:
+        """What is held for one answer to `given` tokens whose length the request leaves open."""
+        policy = rules.policy
+        number = policy.max_output_tokens
+        if policy.output_rule is OutputRule.NUMBER:
+            return number
+        most = rules.ceilings.most_output(model, call.provider, given, number)
+        if policy.output_rule is OutputRule.CEILING:
+            return number if most is None else most
+        learned = self._learned.max_output(call.tenant, model, call.subject.workflow)
+        output = number if learned is None else learned
+        return output if most is None else min(output, most)
 
 
-def _by_class(request: ProviderCall, tokens: int, default_output: int) -> Usage:
+def _by_class(request: ProviderCall, tokens: int, output: int) -> Usage:
     """The input in the dearest class that it may turn into."""
-    output = request.max_output if request.max_output is not None else default_output * request.choices
     if request.cache_write is CacheWrite.LONG:
         return Usage(cache_write_1h=tokens, output=output)
     if request.cache_write is CacheWrite.SHORT:

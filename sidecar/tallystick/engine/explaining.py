@@ -15,7 +15,7 @@ from tallystick.core.decision import (
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
 from tallystick.core.weigh import decide
-from tallystick.store.base import Counters, Refused, Try
+from tallystick.store.asks import Counters, Refused, Try
 
 
 class Step(NamedTuple):
@@ -62,7 +62,7 @@ def explain(
     funds = [amount for wallet in wallets for amount in (wallet.balance, wallet.held)]
     steps: list[Step] = []
     refusals: list[tuple[Reason, int]] = []
-    told = len(tries) - 1 if tries[0].soft else 0
+    told = 0 if tries[0].soft is None else len(tries) - 1
     for each in tries:
         values, taken = of_plan[each.plan].values, Taken(each.nano_usd, each.tokens)
         reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)

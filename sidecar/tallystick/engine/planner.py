@@ -1,26 +1,26 @@
 """Policies and plans, remembered while they hold."""
 
 import time
-from collections.abc import Callable
+from collections import OrderedDict
 from fnmatch import fnmatchcase
-from operator import attrgetter
 
-from tallystick.core.plan import Plan, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import Plan
 from tallystick.core.policy import Ladder, Policy, Unit
 from tallystick.core.reasons import Reason
-from tallystick.core.subject import CALL_DIMENSIONS, DIMENSIONS, Subject
+from tallystick.core.subject import Subject
 from tallystick.engine.estimates import Estimate
+from tallystick.engine.rules import Rules
 from tallystick.observe.metrics import Metrics
 from tallystick.policyfile import load_policy
-from tallystick.pricing import PriceBook
 from tallystick.store.base import Store
 
 MOST_TENANTS = 10_000
 MOST_PLANS = 20_000
+MOST_PLANS_OF_PROMPTS = 1_000
+"""Of all tenants: prompts are as many as calls, and a plan of one serves a loop alone."""
 PRICES_HOLD_MS = 900_000
 """Prices are looked up again on every quarter of an hour."""
-
-Values = Callable[[Subject], object]
 
 
 class Clock:
@@ -38,24 +38,6 @@ class Clock:
         self._ahead_ms += store_now_ms - self.now_ms()
 
 
-class Rules:
-    """One tenant's policy with all that follows from it."""
-
-    def __init__(self, policy: Policy, clock: Clock) -> None:
-        self.policy = policy
-        self.prices = PriceBook(policy.prices, clock.now_ms)
-        self.plans: dict[object, Plan] = {}
-        self.values = _values_of(policy)
-
-
-def _values_of(policy: Policy) -> Values:
-    """What of a subject this policy looks at: subjects alike in it have one plan."""
-    names = [name for name in policy.dimensions if name not in CALL_DIMENSIONS]
-    if all(name in DIMENSIONS for name in names) and names:
-        return attrgetter(*names)
-    return lambda subject: tuple(subject.value(name) for name in names)
-
-
 class Planner:
     """Finds the plan of a call."""
 
@@ -64,8 +46,10 @@ class Planner:
         self._metrics = metrics
         self._rules: dict[str, Rules] = {}
         self._count = 0
+        self._of_prompts: OrderedDict[object, Plan] = OrderedDict()
+        """The least recently used first; those of a policy that was replaced go in time."""
         self.clock = Clock()
-        metrics.plans_cached.set_function(lambda: self._count)
+        metrics.plans_cached.set_function(lambda: self._count + len(self._of_prompts))
 
     async def rules(self, tenant: str) -> Rules:
         """The policy in force, as far as we know; a stale one makes the store object."""
@@ -80,7 +64,7 @@ class Planner:
             self._count = 0
         if replaced := self._rules.get(tenant):
             self._count -= len(replaced.plans)
-        rules = self._rules[tenant] = Rules(policy, self.clock)
+        rules = self._rules[tenant] = Rules(policy, self.clock.now_ms)
         return rules
 
     async def again(self, tenant: str, now_ms: int, version: int) -> Rules:
@@ -91,7 +75,7 @@ class Planner:
 
     def plan(self, rules: Rules, subject: Subject, estimate: Estimate) -> Plan:
         """The plan of a call, made anew where none is remembered that still holds."""
-        model, provider, usage, _, tier, media = estimate
+        model, provider, usage, _, tier, media, _ = estimate
         said = estimate.said if usage is None else None
         key = (rules.values(subject), model, provider, said, tier, media)
         now_ms = self.clock.now_ms()
@@ -99,6 +83,29 @@ class Planner:
         if plan is not None and plan.valid_from_ms <= now_ms < plan.valid_until_ms:
             self._metrics.plan_hits.inc()
             return plan
+        if rules.by_prompt and subject.prompt:
+            return self._plan_of_prompt(rules, key, subject, estimate, now_ms)
+        plan = self._make(rules, subject, estimate, now_ms)
+        self._remember(rules, key, plan)
+        return plan
+
+    def _plan_of_prompt(
+        self, rules: Rules, key: object, subject: Subject, estimate: Estimate, now_ms: int
+    ) -> Plan:
+        of_prompts, key = self._of_prompts, (rules.policy.tenant, rules.policy.version, key)
+        plan = of_prompts.pop(key, None)
+        if plan is not None and plan.valid_from_ms <= now_ms < plan.valid_until_ms:
+            self._metrics.plan_hits.inc()
+        else:
+            plan = self._make(rules, subject, estimate, now_ms)
+        of_prompts[key] = plan
+        if len(of_prompts) > MOST_PLANS_OF_PROMPTS:
+            of_prompts.popitem(last=False)
+        return plan
+
+    def _make(self, rules: Rules, subject: Subject, estimate: Estimate, now_ms: int) -> Plan:
+        model, provider, usage, _, tier, media, _ = estimate
+        said = estimate.said if usage is None else None
         self._metrics.plan_misses.inc()
         price = rules.prices.resolve(model, provider, tier=tier, media=media) if model else None
         plan = make_plan(rules.policy, subject, model, provider, price, said=said, now_ms=now_ms)
@@ -107,7 +114,6 @@ class Planner:
             plan.valid_until_ms = min(plan.valid_until_ms, until_ms)
         if usage is not None and price and not price.free:
             _climb(plan, self._rungs(rules, subject, estimate))
-        self._remember(rules, key, plan)
         return plan
 
     def _rungs(self, rules: Rules, subject: Subject, estimate: Estimate) -> tuple[Ladder | None, list[Plan]]:

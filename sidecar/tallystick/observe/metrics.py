@@ -11,7 +11,7 @@ has grown to `_MOST_CHILDREN` label sets counts what comes after as `other`.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -23,7 +23,12 @@ _SECONDS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
-"""The upper bounds of both histograms, in seconds: 50 µs to 5 s."""
+"""The upper bounds of the histograms of time, in seconds: 50 µs to 5 s."""
+_RATIOS = (
+    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    *(1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
+)
+"""The upper bounds of ratios; up to 1.0 a hold was enough."""
 
 
 class Counter:
@@ -40,27 +45,35 @@ class Counter:
 
 
 class Histogram:
-    """How many observations fell into each bucket of `_SECONDS`."""
+    """How many observations fell into each bucket of `BOUNDS`."""
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("counts", "total")
+    BOUNDS: ClassVar[tuple[float, ...]] = _SECONDS
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(_SECONDS) + 1)
-        self.total_s = 0.0
+        self.counts = [0] * (len(self.BOUNDS) + 1)
+        self.total = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one observation of `seconds`."""
-        self.counts[bisect_left(_SECONDS, seconds)] += 1
-        self.total_s += seconds
+    def observe(self, value: float) -> None:
+        """Count one observation, in seconds where it is of time."""
+        self.counts[bisect_left(self.BOUNDS, value)] += 1
+        self.total += value
 
     def buckets(self) -> Sequence[tuple[str, float]]:
         """Return the cumulative counts by upper bound, as Prometheus has them."""
         running = 0
         cumulative: list[tuple[str, float]] = []
-        for bound, count in zip((*map(str, _SECONDS), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*map(str, self.BOUNDS), "+Inf"), self.counts, strict=True):
             running += count
             cumulative.append((bound, running))
         return cumulative
+
+
+class Ratios(Histogram):
+    """A histogram of ratios."""
+
+    __slots__ = ()
+    BOUNDS = _RATIOS
 
 
 _Instrument = TypeVar("_Instrument", Counter, Histogram)
@@ -105,7 +118,7 @@ class _Export(Collector):
         for histograms in self._histograms:
             histogram = HistogramMetricFamily(histograms.name, histograms.text, labels=histograms.labels)
             for values, each in histograms.items():
-                histogram.add_metric(values, each.buckets(), each.total_s)
+                histogram.add_metric(values, each.buckets(), each.total)
             yield histogram
 
 
@@ -114,6 +127,7 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
+        self._add_histograms()
         self._decisions = _Children(
             Counter, "tallystick_decisions", "Decisions by result and reason.", ("result", "reason")
         )
@@ -122,15 +136,6 @@ class Metrics:
             "tallystick_settles",
             "Settles by outcome, estimated or reported.",
             ("outcome", "estimated"),
-        )
-        self._rpc = _Children(
-            Histogram,
-            "tallystick_rpc_seconds",
-            "Seconds from a call's arrival to its answer.",
-            ("method", "code"),
-        )
-        self._store = _Children(
-            Histogram, "tallystick_store_seconds", "Seconds an operation of the store took.", ("operation",)
         )
         plain = {
             "shed": "Calls turned away because too many were waiting.",
@@ -144,9 +149,29 @@ class Metrics:
         self.plan_hits = counters["plan_hits"].of()
         self.plan_misses = counters["plan_misses"].of()
         self.registry.register(
-            _Export([self._decisions, self._settles, *counters.values()], [self._rpc, self._store])
+            _Export(
+                [self._decisions, self._settles, *counters.values()],
+                [self._rpc, self._store, self._estimates],
+            )
         )
         self._add_gauges(version)
+
+    def _add_histograms(self) -> None:
+        self._rpc = _Children(
+            Histogram,
+            "tallystick_rpc_seconds",
+            "Seconds from a call's arrival to its answer.",
+            ("method", "code"),
+        )
+        self._store = _Children(
+            Histogram, "tallystick_store_seconds", "Seconds an operation of the store took.", ("operation",)
+        )
+        self._estimates: _Children[Histogram] = _Children(
+            Ratios,
+            "tallystick_estimate_ratio",
+            "What a call took, as its settle reported, over what was held; above 1 too little was.",
+            ("unit",),
+        )
 
     def _add_gauges(self, version: str) -> None:
         """Declare what is read when scraped: give each `set`, or `set_function` where a call would `inc`."""
@@ -174,3 +199,7 @@ class Metrics:
     def store(self, operation: str) -> Histogram:
         """Return the histogram of an operation of the store, in seconds."""
         return self._store.of(operation)
+
+    def estimate_ratio(self, unit: str) -> Histogram:
+        """Return the histogram of what calls took over what was held, in `usd` or `tokens`."""
+        return self._estimates.of(unit)

@@ -48,7 +48,7 @@ class PriceBook:
 
     def _find(self, model: str, provider: str, tier: str, media: bool) -> Price | None:
         for pattern, price in self._rules.models:
-            if any(fnmatchcase(name, pattern) for name in _names(model, provider)):
+            if any(fnmatchcase(name, pattern) for name in model_names(model, provider)):
                 return price
         at = datetime.fromtimestamp(self._period * _PERIOD_MS / 1000, UTC)
         listed = find_price(model, provider, tier, at)
@@ -57,7 +57,7 @@ class PriceBook:
         return price_listed or self._rules.ceiling
 
 
-def _names(model: str, provider: str) -> list[str]:
+def model_names(model: str, provider: str) -> list[str]:
     """List the names under which a policy may speak of a model."""
     names = [model]
     if provider:

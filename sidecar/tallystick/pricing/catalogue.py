@@ -35,6 +35,14 @@ def find_price(model: str, provider: str, tier: str, at: datetime) -> ModelPrice
     return info.get_prices(at, context)
 
 
+def find_context_window(model: str, provider: str) -> int | None:
+    """Look up how many tokens a model takes in and gives out together; `None` if nobody says."""
+    if not 0 < len(model) <= _MAX_NAME_CHARACTERS:
+        return None
+    info = _find(model, provider)[1]
+    return info.context_window if info else None
+
+
 def _find(model: str, provider: str) -> tuple[Provider | None, ModelInfo | None]:
     tries = [(provider, model)] if provider else []
     if split := known_prefix(model):

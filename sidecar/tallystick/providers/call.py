@@ -47,6 +47,8 @@ class ProviderCall:
     """It carries images, audio or files, which some models price apart from text."""
     refers_elsewhere: bool = False
     """Part of the input is kept by the provider (an earlier response, a file), so its size is a guess."""
+    fingerprint: str = ""
+    """Of the prompt (`fingerprint.py`), where it was asked for; else empty."""
 
     @property
     def writes_cache(self) -> bool:

@@ -13,7 +13,7 @@ from tallystick.providers import estimates
 from tallystick.providers.body import Fields, checked_text, object_at
 from tallystick.providers.estimates import ImageTokens
 
-_TEXT_PARTS = frozenset({"text", "input_text", "output_text", "summary_text", "reasoning_text"})
+TEXT_PARTS = frozenset({"text", "input_text", "output_text", "summary_text", "reasoning_text"})
 _IMAGE_PARTS = frozenset(
     {"image", "image_url", "input_image", "computer_screenshot", "image_generation_call"}
 )
@@ -75,7 +75,7 @@ class Prompt:
         kind = part.values.get("type")
         if not isinstance(kind, str):
             self.item(part)
-        elif kind in _TEXT_PARTS:
+        elif kind in TEXT_PARTS:
             self.text(part.values.get("text"), part.at("text"))
         elif not self._add_media(kind, part.values):
             self.item(part)

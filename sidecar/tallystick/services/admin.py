@@ -1,12 +1,16 @@
 """`tallystick.v1.AdminService`: the control plane."""
 
+from typing import Any
+
 from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
+from tallystick.engine.administration import Move
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
-from tallystick.services.reading import read_credit, read_tenant
-from tallystick.services.writing import write_wallet
+from tallystick.services.reading import read_tenant
+from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
+from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
 
@@ -41,10 +45,36 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def CreditWallet(self, request: pb.CreditWalletRequest) -> pb.CreditWalletResponse:
         """See the proto."""
         wallet, credit_id = await self._administration.credit(read_credit(request))
-        return pb.CreditWalletResponse(wallet=write_wallet(wallet), credit_id=credit_id)
+        return pb.CreditWalletResponse(wallet=write_wallet_lots(wallet), credit_id=credit_id)
+
+    @answered
+    async def DebitWallet(self, request: pb.DebitWalletRequest) -> pb.DebitWalletResponse:
+        """See the proto."""
+        move = await self._administration.move(read_debit(request))
+        return pb.DebitWalletResponse(
+            wallet=write_wallet_lots(move.source), debit_id=move.move_id, drawn=write_draws(move.drawn)
+        )
+
+    @answered
+    async def AllocateFunds(self, request: pb.AllocateFundsRequest) -> pb.AllocateFundsResponse:
+        """See the proto."""
+        move = await self._administration.move(read_allocate(request))
+        return pb.AllocateFundsResponse(transfer_id=move.move_id, **_ends(move))
+
+    @answered
+    async def ReclaimFunds(self, request: pb.ReclaimFundsRequest) -> pb.ReclaimFundsResponse:
+        """See the proto."""
+        move = await self._administration.move(read_reclaim(request))
+        return pb.ReclaimFundsResponse(transfer_id=move.move_id, reclaimed=clamp(move.amount), **_ends(move))
 
     @answered
     async def ListWallets(self, request: pb.ListWalletsRequest) -> pb.ListWalletsResponse:
         """See the proto."""
         wallets = await self._administration.wallets(read_tenant(request.tenant))
-        return pb.ListWalletsResponse(wallets=[write_wallet(wallet) for wallet in wallets])
+        return pb.ListWalletsResponse(wallets=[write_wallet_lots(wallet) for wallet in wallets])
+
+
+def _ends(move: Move) -> dict[str, Any]:
+    """Both wallets of a transfer."""
+    assert move.target is not None
+    return {"from": write_wallet_lots(move.source), "to": write_wallet_lots(move.target)}

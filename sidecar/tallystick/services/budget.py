@@ -27,6 +27,7 @@ from tallystick.services.writing import (
     write_released,
     write_settled,
 )
+from tallystick.services.writing_why import write_explanation
 from tallystick.v1 import budget_pb2 as pb
 from tallystick.v1 import budget_pb2_grpc
 
@@ -76,6 +77,11 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
     async def Balance(self, request: pb.BalanceRequest) -> pb.BalanceResponse:
         """See the proto."""
         return write_balance(await self._engine.balance(read_balance(request)))
+
+    @answered
+    async def Explain(self, request: pb.ExplainRequest) -> pb.ExplainResponse:
+        """See the proto."""
+        return write_explanation(await self._engine.explain(read_reserve(request.call)))
 
     @answered
     async def ReserveBatch(self, request: pb.ReserveBatchRequest) -> pb.ReserveBatchResponse:

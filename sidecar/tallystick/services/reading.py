@@ -12,13 +12,11 @@ from tallystick.core.errors import InvalidArgument
 from tallystick.core.hold import MAX_TALLY_BYTES
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Outcome
-from tallystick.core.policy import Unit
 from tallystick.core.subject import DIMENSIONS, MAX_VALUE_BYTES, Subject, check_subject, check_text
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import (
     BalanceCall,
     Cost,
-    CreditCall,
     ExtendCall,
     ProviderRequest,
     ReserveCall,
@@ -27,7 +25,7 @@ from tallystick.engine.calls import (
 )
 from tallystick.providers.call import Api
 from tallystick.providers.usage import parse_usage
-from tallystick.v1 import admin_pb2, budget_pb2
+from tallystick.v1 import budget_pb2
 
 TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
 MAX_ID_BYTES = 128
@@ -41,7 +39,6 @@ APIS = {
     budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
 }
 
-WALLET_UNITS = {budget_pb2.UNIT_NANO_USD: Unit.NANO_USD, budget_pb2.UNIT_TOKENS: Unit.TOKENS}
 OUTCOMES = frozenset(map(int, Outcome))
 
 _dimensions = attrgetter(*DIMENSIONS)
@@ -212,23 +209,6 @@ def read_balance(request: budget_pb2.BalanceRequest) -> BalanceCall:
     return BalanceCall(
         read_tenant(request.tenant), read_subject(request.subject), request.model, request.provider
     )
-
-
-def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
-    """Checks and translates. Raises InvalidArgument."""
-    tenant = read_tenant(request.tenant)
-    if request.amount < 1:
-        raise InvalidArgument("amount", "expected at least 1")
-    unit = WALLET_UNITS.get(request.unit)
-    if unit is None:
-        raise InvalidArgument("unit", "expected UNIT_NANO_USD or UNIT_TOKENS")
-    check_text("wallet", request.wallet)
-    check_text("credit_id", request.credit_id, MAX_ID_BYTES)
-    check_text("reason", request.reason)
-    group = dict(request.group)
-    for name, value in group.items():
-        check_text(f"group[{name[:64]!a}]", value)
-    return CreditCall(tenant, request.wallet, group, request.amount, unit, request.credit_id, request.reason)
 
 
 def check_batch(size: int) -> None:

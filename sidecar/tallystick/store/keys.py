@@ -9,7 +9,9 @@ one slot. A tenant hashes to one partition; every script takes all six keys.
     ts:{p}:count   hash    every counter; `core.plan` names the fields
     ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`);
                            TENANT:c:ID → a credit that was made;
-                           TENANT:e:ID<tab>EXTENSION → an extension that was made
+                           TENANT:e:ID<tab>EXTENSION → an extension that was made;
+                           TENANT:q:MODEL:WORKFLOW → how long answers are (`lua/learn.lua`);
+                           TENANT:q → the tenant's models and workflows of which that is known
     ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER
     ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
     ts:{p}:policy  hash    TENANT:VERSION → the policy document

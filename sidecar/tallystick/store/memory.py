@@ -5,24 +5,23 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import (
-    FundsMissing,
     IdMismatch,
     PolicyConflict,
     ReservationEnded,
     ReservationNotFound,
 )
 from tallystick.core.hold import LATE, Hold, State, read_hold
+from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry, by_unit
-from tallystick.core.lots import Account, Lot
+from tallystick.core.lots import Account
 from tallystick.core.outcome import Mode
-from tallystick.core.packing import compact
-from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
+from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
-from tallystick.core.weigh import decide, weigh
-from tallystick.store.base import (
+from tallystick.core.weigh import weigh
+from tallystick.store.asks import (
     Again,
     Counters,
     CreditAsk,
@@ -31,7 +30,6 @@ from tallystick.store.base import (
     Held,
     MoveAsk,
     Moved,
-    MoveKind,
     Refused,
     Released,
     Replayed,
@@ -40,10 +38,12 @@ from tallystick.store.base import (
     Settled,
     StoredPolicy,
     Swept,
-    Try,
 )
 from tallystick.store.keys import partition_of
+from tallystick.store.memory_funds import credit, move
+from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import Partition, drawn_text
+from tallystick.store.memory_reserve import reserve
 
 END_BEFORE_REFUSAL = 500
 
@@ -79,69 +79,8 @@ class MemoryStore:
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
         more = p.end_due(16)
-        accounts = [p.account(wallet.counter) for wallet in plan.wallets]
-        renewed = [
-            account.renew(wallet.grant, p.now_ms) if wallet.grant else (0, 0)
-            for wallet, account in zip(plan.wallets, accounts, strict=True)
-        ]
-        funds = [amount for account in accounts for amount in (account.balance, account.held)]
-        refusals: list[tuple[Reason, int]] = []
-        for k, each in enumerate(ask.tries, 1):
-            taken, values = Taken(each.nano_usd, each.tokens), p.values(each.plan.budgets)
-            reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)
-            if reason:
-                refusals.append((reason, binds))
-                continue
-            paying = (payer, accounts[payer - 1], renewed[payer - 1]) if payer else None
-            why = refusals[0] if refusals else (Reason.NONE, 0)
-            self._hold(p, plan, ask, each, paying, why)
-            return Held(p.stamp(), payer, p.now_ms + ask.ttl_ms, funds + values, k, *why)
-        told = 1 if ask.tries[0].soft is None else len(ask.tries)
-        values = p.values(ask.tries[told - 1].plan.budgets)
-        refused = Refused(p.stamp(), *refusals[told - 1], funds + values, told)
-        return self._refuse(p, plan.tenant, more, refused)
-
-    def _hold(
-        self,
-        p: Partition,
-        plan: Plan,
-        ask: ReserveAsk,
-        chosen: Try,
-        paying: tuple[int, Account, tuple[int, int]] | None,
-        why: tuple[Reason, int],
-    ) -> None:
-        tenant, name = plan.tenant, f"{plan.tenant}:r:{ask.reservation_id}"
-        expires_ms, taken = p.now_ms + ask.ttl_ms, Taken(chosen.nano_usd, chosen.tokens)
-        wallet = plan.wallets[paying[0] - 1] if paying else None
-        counter, unit = (wallet.counter, str(wallet.unit)) if wallet else ("", "")
-        if paying and wallet and paying[2][0]:
-            p.append_grant(tenant, wallet, *paying[2])
-        amounts = {"nano": chosen.nano_usd, "tokens": chosen.tokens}
-        p.append(
-            "reserve",
-            tenant,
-            ask.reservation_id,
-            **amounts,
-            wallet=counter,
-            wallet_unit=unit,
-            body=chosen.body,
-        )
-        bound = ask.tries[0].plan.budgets[why[1] - 1].counter if why[1] else ""
-        answer = [ask.content, p.now_ms, counter, unit, str(chosen.nano_usd), str(chosen.tokens), expires_ms]
-        seen = [str(value) for value in p.values(chosen.plan.budgets)]
-        hold = Hold(State.OPEN, expires_ms, chosen.nano_usd, chosen.tokens, body=chosen.body)
-        hold.answer = compact([*answer, int(why[0]), bound, *seen])
-        if paying and wallet:
-            account = paying[1]
-            account.held += taken[SLOTS[wallet.unit]]
-            if paying[2][0]:
-                p.keep_account(counter, account)
-            else:
-                p.count[f"{counter}:h"] = account.held
-        p.post(tenant, ask.reservation_id, hold, by_unit(chosen.nano_usd, chosen.tokens, 1), None)
-        p.hold[name] = hold.text()
-        p.schedule(f"r:{name}", expires_ms)
-        p.opened(1)
+        reply = reserve(p, plan, ask)
+        return self._refuse(p, plan.tenant, more, reply) if isinstance(reply, Refused) else reply
 
     async def settle(self, tenant: str, ask: SettleAsk) -> Settled:
         """See `Store.settle`."""
@@ -261,58 +200,11 @@ class MemoryStore:
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
-        p, counter = self._begin(tenant), ask.wallet.counter
-        content = f"{counter}\t{ask.amount}\t{int(ask.kind)}\t{ask.expires_ms}"
-        if not _known(p, tenant, ask.credit_id, content):
-            account = _open_wallet(p, tenant, ask.wallet)
-            p.append(
-                "credit", tenant, ask.credit_id, wallet=counter, unit=ask.wallet.unit, amount=ask.amount,
-                kind_of_lot=int(ask.kind), expires=ask.expires_ms, reason=ask.reason,
-            )  # fmt: skip
-            account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
-            p.keep_account(counter, account)
-            _remember(p, tenant, ask.credit_id, content)
-        return p.account(counter)
+        return credit(self._begin(tenant), tenant, ask)
 
     async def move(self, tenant: str, ask: MoveAsk) -> Moved:
         """See `Store.move`."""
-        p, source = self._begin(tenant), ask.source.counter
-        target = ask.target.counter if ask.target else ""
-        content = f"{ask.kind}\t{source}\t{target}\t{ask.amount}"
-        known = p.hold.get(f"{tenant}:c:{ask.move_id}", "")
-        if known and known.rpartition("\t")[0] != content:
-            raise IdMismatch(f"id {ask.move_id!r} was used for something else")
-        if known:
-            amount = int(known.rpartition("\t")[2])
-            return Moved(amount, (), p.account(source), p.account(target) if target else None)
-        account, allocated = p.account(source), ask.kind is MoveKind.RECLAIM
-        came = account.renew(ask.source.grant, p.now_ms) if ask.source.grant else (0, 0)
-
-        def movable(lot: Lot) -> bool:
-            return (not allocated or lot.source == target) and not 0 < lot.expires_ms <= p.now_ms
-
-        available = min(account.available, sum(lot.amount for lot in account.lots if movable(lot)))
-        amount = ask.amount or (available if allocated else 0)
-        if amount > available or amount <= 0:
-            raise FundsMissing(f"{max(0, available)} are available, not {ask.amount}")
-        if came[0]:
-            p.append_grant(tenant, ask.source, *came)
-        receiver = _open_wallet(p, tenant, ask.target) if ask.target else None
-        p.append(
-            ask.kind, tenant, ask.move_id, wallet=source, to=target, unit=ask.source.unit, amount=amount,
-            reason=ask.reason,
-        )  # fmt: skip
-        drawn = account.draw(amount, movable)
-        account.funds -= amount
-        account.balance -= amount
-        p.keep_account(source, account)
-        origin = source if ask.kind is MoveKind.ALLOCATE else ""
-        if receiver:
-            for lot in drawn:
-                receiver.receive(lot._replace(id=ask.move_id, source=origin, rollover=0))
-            p.keep_account(target, receiver)
-        _remember(p, tenant, ask.move_id, f"{content}\t{amount}")
-        return Moved(amount, tuple(drawn), p.account(source), p.account(target) if target else None)
+        return move(self._begin(tenant), tenant, ask)
 
     async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`."""
@@ -343,6 +235,10 @@ class MemoryStore:
         p = self._begin(tenant)
         version = p.version(tenant)
         return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """See `Store.learn`."""
+        return learn(self._begin(tenant), tenant, news)
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
@@ -408,28 +304,6 @@ def _settled(p: Partition, hold: Hold, estimated: bool, late: bool, changed: boo
         hold.nano_usd,
         hold.tokens,
     )
-
-
-def _open_wallet(p: Partition, tenant: str, wallet: WalletLine) -> Account:
-    """A wallet with what its period grants."""
-    account = p.account(wallet.counter)
-    came = account.renew(wallet.grant, p.now_ms) if wallet.grant else (0, 0)
-    if came[0]:
-        p.append_grant(tenant, wallet, *came)
-    return account
-
-
-def _known(p: Partition, tenant: str, move_id: str, content: str) -> bool:
-    known = p.hold.get(f"{tenant}:c:{move_id}")
-    if known not in (None, content):
-        raise IdMismatch(f"id {move_id!r} was used for something else")
-    return known is not None
-
-
-def _remember(p: Partition, tenant: str, move_id: str, content: str) -> None:
-    name = f"{tenant}:c:{move_id}"
-    p.hold[name] = content
-    p.schedule(f"a:{name}", p.now_ms + p.retention_ms)
 
 
 def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:

@@ -4,14 +4,15 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tallystick.core.counters import bucket_of, rolling_ms
 from tallystick.core.hold import HeldBudget, Hold, State, read_hold
 from tallystick.core.ledger import Entry, by_unit
-from tallystick.core.lots import Account, GrantLine, lots_cells, read_lots
+from tallystick.core.lots import REFUND_PREFIX, Account, GrantLine, lots_cells, read_lots
 from tallystick.core.packing import compact
-from tallystick.core.plan import WalletLine, bucket_of, rolling_ms
+from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
-from tallystick.store.base import Stamp
+from tallystick.store.asks import Stamp
 
 SESSION_LIFE_MS = 7_776_000_000
 RETRY_MS = 3_600_000
@@ -97,13 +98,16 @@ class Partition:
         texts.pop(f"{counter}:l", None)
         if account.lots:
             texts[f"{counter}:l"] = compact(lots_cells(account.lots))
-        expired = sum(lot.amount for lot in account.lots if 0 < lot.expires_ms <= self.now_ms)
-        since_ms = 0 if expired > max(0, account.held) else self.now_ms  # what came too late lapses at once
-        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > since_ms]
+        ends = [lot.expires_ms for lot in account.lots if lot.expires_ms > self.now_ms]
         if ends:
             self.schedule(f"l:{counter}", min(ends))
         else:
             self.due.pop(f"l:{counter}", None)
+
+    def append_lapse(self, counter: str, lapsed: int) -> None:
+        """The ledger's entry of what has expired, if anything has."""
+        if lapsed:
+            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
 
     def append_grant(self, tenant: str, wallet: WalletLine, came: int, lapsed: int) -> None:
         """The ledger's entry of a renewal."""
@@ -129,7 +133,7 @@ class Partition:
             hold.drawn = hold.drawn + account.charge(change)
         elif change:
             owed = before - sum(lot.amount for lot in hold.drawn)
-            hold.drawn = account.refund(-change, hold.drawn, owed, f"refund:{hold_id}", self.now_ms)
+            hold.drawn = account.refund(-change, hold.drawn, owed, REFUND_PREFIX + hold_id, self.now_ms)
         account.lapse(self.now_ms)
         return account, funds - account.funds
 
@@ -265,8 +269,7 @@ class Partition:
     def _end_lots(self, counter: str) -> None:
         account = self.account(counter)
         lapsed = account.lapse(self.now_ms)
-        if lapsed:
-            self.append("lapse", counter.partition(":")[0], counter, wallet=counter, amount=lapsed)
+        self.append_lapse(counter, lapsed)
         self.keep_account(counter, account)
 
 

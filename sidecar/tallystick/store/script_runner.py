@@ -13,7 +13,10 @@ from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.scripts import load_script
 from tallystick.store.wire import Wire, bulks, encode
 
-SCRIPTS = ("reserve", "settle", "release", "extend", "balance", "credit", "move", "apply_policy", "sweep")
+SCRIPTS = (
+    *("reserve", "settle", "release", "extend", "balance"),
+    *("credit", "move", "apply_policy", "learn", "sweep"),
+)
 
 PASSING = (
     "LOADING",

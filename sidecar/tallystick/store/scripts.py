@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-INCLUDE = re.compile(r"^-- include (.+)$", re.MULTILINE)
+INCLUDE = re.compile(r"^ *-- include (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,10 @@ def load_script(name: str) -> Script:
     folder = files("tallystick.store") / "lua"
 
     def parts(match: re.Match[str]) -> str:
-        return "\n".join((folder / f"{part}.lua").read_text() for part in match[1].split())
+        return "\n".join(whole(part) for part in match[1].split())
 
-    source = INCLUDE.sub(parts, (folder / f"{name}.lua").read_text())
+    def whole(part: str) -> str:
+        return INCLUDE.sub(parts, (folder / f"{part}.lua").read_text())
+
+    source = whole(name)
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -1,7 +1,7 @@
 """The store on Valkey or Redis: one EVALSHA per operation."""
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tallystick.core.errors import (
@@ -12,13 +12,27 @@ from tallystick.core.errors import (
     ReservationNotFound,
 )
 from tallystick.core.hold import Hold, read_hold
+from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
 from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account, read_lots
 from tallystick.core.packing import compact
-from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.plan import Plan
 from tallystick.core.reasons import Reason
 from tallystick.store.address import StoreAddress
-from tallystick.store.base import (
+from tallystick.store.arguments import (
+    ACCOUNT,
+    OF_A_TRY,
+    OF_THE_CALL,
+    account_of,
+    held_of,
+    refused_of,
+    reserve_message,
+    settled_of,
+    stamp_of,
+    values_of,
+    wallet_cells,
+)
+from tallystick.store.asks import (
     Again,
     Counters,
     CreditAsk,
@@ -36,30 +50,18 @@ from tallystick.store.base import (
     Stamp,
     StoredPolicy,
     Swept,
-    Try,
 )
 from tallystick.store.keys import partition_keys
 from tallystick.store.script_runner import ScriptRunner
-from tallystick.store.wire import bulks
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
 
 SCAN_COUNT = 1_000
 
-OF_THE_CALL, OF_A_TRY = 3, 6
-"""How many arguments of `reserve` are of the call and of each model that it tries."""
-RESERVE = b"%b" + (OF_THE_CALL + OF_A_TRY) * b"$%d\r\n%b\r\n"
-NO_LIMITS = b""
-
 
 class ValkeyStore:
-    """Speaks to one Valkey or Redis; nothing is answered before `open`.
-
-    `partitions` counts only when the store is used for the first time. A store
-    that answers nothing for `timeout_s` is taken to be away. `on_change` is told
-    when it comes and goes.
-    """
+    """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
         self,
@@ -91,38 +93,13 @@ class ValkeyStore:
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
-        reservation_id, content, ttl_ms = (
-            ask.reservation_id.encode(),
-            ask.content.encode(),
-            b"%d" % ask.ttl_ms,
-        )
-        first = ask.tries[0]
-        body, nano_usd, tokens = first.body.encode(), b"%d" % first.nano_usd, b"%d" % first.tokens
-        limits = NO_LIMITS if first.soft is None else _limits(first.soft)
-        message = RESERVE % (
-            plan.remembered.get("reserve") or self._reserve_head(plan),
-            *(len(reservation_id), reservation_id),
-            *(len(content), content),
-            *(len(ttl_ms), ttl_ms),
-            *(len(nano_usd), nano_usd),
-            *(len(tokens), tokens),
-            *(1 if first.refusal < 10 else 2, b"%d" % first.refusal),
-            *(1, b"1" if first.plan.wallets else b"0"),
-            *(len(limits), limits),
-            *(len(body), body),
-        )
-        if len(ask.tries) > 1:
-            message += bulks([cell for each in ask.tries[1:] for cell in _try(each)])
+        message = reserve_message(plan.remembered.get("reserve") or self._reserve_head(plan), ask)
         reply = await self._runner.evaluate("reserve", message)
         code = reply[0]
         if code == ALLOW:
-            stamp = Stamp(reply[1], reply[2], int(reply[3]))
-            tried, reason, binds, values = reply[6:10]
-            why = reason if tried == 1 else Reason(reason)
-            return Held(stamp, reply[4], reply[5], [int(value) for value in values], tried, why, binds)
+            return held_of(reply)
         if code == DENY:
-            values = [int(value) for value in reply[7]]
-            return Refused(_stamp(reply), Reason(reply[4]), reply[5], values, reply[6])
+            return refused_of(reply)
         if code == AGAIN:
             return Again(reply[1], int(reply[2]))
         if code == REPLAY:
@@ -135,7 +112,7 @@ class ValkeyStore:
         """The command up to the arguments of the call, made once for a plan."""
         runner = self._runner
         args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
-        args += [self._retention_ms, compact([_wallet(line) for line in plan.wallets])]
+        args += [self._retention_ms, compact([wallet_cells(line) for line in plan.wallets])]
         tries = 1 + len(plan.rungs) + (plan.soft is not None)
         head = plan.remembered["reserve"] = runner.message(
             "reserve", runner.partition(plan.tenant), args, more=OF_THE_CALL + tries * OF_A_TRY
@@ -168,19 +145,7 @@ class ValkeyStore:
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
-        nano_usd, tokens = int(reply[4]), int(reply[5])
-        return Settled(
-            _stamp(reply),
-            nano_usd,
-            tokens,
-            reply[6] == 1,
-            reply[7] == 1,
-            code == ALLOW,
-            reply[8].decode(),
-            tuple(read_lots(reply[9].decode())),
-            int(reply[10]),
-            int(reply[11]),
-        )
+        return settled_of(reply, changed=code == ALLOW)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""
@@ -188,8 +153,8 @@ class ValkeyStore:
         if reply[0] == ENDED:
             raise ReservationEnded(f"reservation {reservation_id!r} was settled")
         if reply[0] == UNKNOWN:
-            return Released(_stamp(reply), 0, 0, known=False)
-        return Released(_stamp(reply), int(reply[4]), int(reply[5]), known=True)
+            return Released(stamp_of(reply), 0, 0, known=False)
+        return Released(stamp_of(reply), int(reply[4]), int(reply[5]), known=True)
 
     async def extend(self, tenant: str, ask: ExtendAsk) -> Extended | Refused | Again:
         """See `Store.extend`."""
@@ -207,8 +172,8 @@ class ValkeyStore:
         if code == MISMATCH:
             raise IdMismatch(f"extension {ask.extension_id!r} was made with other content")
         if code == DENY:
-            return Refused(_stamp(reply), Reason(reply[4]), reply[5], _values(reply[6]))
-        return Extended(_stamp(reply), reply[4], int(reply[5]), int(reply[6]))
+            return Refused(stamp_of(reply), Reason(reply[4]), reply[5], values_of(reply[6]))
+        return Extended(stamp_of(reply), reply[4], int(reply[5]), int(reply[6]))
 
     async def balance(self, plan: Plan) -> Counters | Again:
         """See `Store.balance`."""
@@ -221,31 +186,31 @@ class ValkeyStore:
             return Again(reply[1], int(reply[2]))
         cells, width = reply[4], len(ACCOUNT)
         first = width * len(plan.wallets)
-        accounts = [_account(cells[i : i + width]) for i in range(0, first, width)]
-        return Counters(_stamp(reply), accounts, _values(cells[first:]))
+        accounts = [account_of(cells[i : i + width]) for i in range(0, first, width)]
+        return Counters(stamp_of(reply), accounts, values_of(cells[first:]))
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
-        args = [tenant, ask.credit_id, compact(_wallet(ask.wallet)), int(ask.kind), ask.amount]
+        args = [tenant, ask.credit_id, compact(wallet_cells(ask.wallet)), int(ask.kind), ask.amount]
         args += [ask.expires_ms, ask.reason, self._retention_ms]
         reply = await self._runner.run("credit", tenant, args)
         if reply[0] == MISMATCH:
             raise IdMismatch(f"id {ask.credit_id!r} was used for something else")
-        return _account(reply[4])
+        return account_of(reply[4])
 
     async def move(self, tenant: str, ask: MoveAsk) -> Moved:
         """See `Store.move`."""
-        target = compact(_wallet(ask.target)) if ask.target else ""
-        args = [tenant, ask.move_id, ask.kind, compact(_wallet(ask.source)), target, ask.amount]
+        target = compact(wallet_cells(ask.target)) if ask.target else ""
+        args = [tenant, ask.move_id, ask.kind, compact(wallet_cells(ask.source)), target, ask.amount]
         args += [ask.reason, self._retention_ms]
         reply = await self._runner.run("move", tenant, args)
         if reply[0] == MISMATCH:
             raise IdMismatch(f"id {ask.move_id!r} was used for something else")
         if reply[0] == DENY:
-            raise FundsMissing(f"{max(0, int(reply[4]))} are available, not {ask.amount}")
+            raise FundsMissing(f"{int(reply[4])} are available, not {ask.amount}", int(reply[4]))
         _, _, _, _, amount, drawn, source, receiver = reply
         lots = tuple(read_lots(drawn.decode()))
-        return Moved(int(amount), lots, _account(source), _account(receiver) if receiver else None)
+        return Moved(int(amount), lots, account_of(source), account_of(receiver) if receiver else None)
 
     async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`. Counters are read in several steps, so not at one moment."""
@@ -260,7 +225,7 @@ class ValkeyStore:
             if cursor == b"0":
                 break
         counters = sorted({name[:-2] for name in found})
-        return {c: _account([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
+        return {c: account_of([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
@@ -284,6 +249,14 @@ class ValkeyStore:
             return None
         document = await self._runner.ask("HGET", keys[5], f"{tenant}:{int(version)}")
         return StoredPolicy(document.decode(), int(version))
+
+    async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
+        """See `Store.learn`."""
+        args: list[object] = [tenant, self._retention_ms, IDLE_MS, MOST_PAIRS, FADE_ABOVE]
+        for pair, counts in news.items():
+            args += [pair.name, pack(counts)]
+        texts = (await self._runner.run("learn", tenant, args))[4]
+        return {pair: unpack(text.decode()) for pair, text in zip(news, texts, strict=True) if text}
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
@@ -316,39 +289,3 @@ class ValkeyStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self._runner.close()
-
-
-def _stamp(reply: list[Any]) -> Stamp:
-    return Stamp(reply[1], int(reply[2]), int(reply[3]))
-
-
-def _values(raw: list[bytes | None]) -> list[int]:
-    return [int(value) if value else 0 for value in raw]
-
-
-def _limits(limits: tuple[int, ...]) -> bytes:
-    return compact([str(limit) for limit in limits]).encode()
-
-
-def _try(each: Try) -> list[object]:
-    pays = 1 if each.plan.wallets else 0
-    limits = NO_LIMITS if each.soft is None else _limits(each.soft)
-    return [each.nano_usd, each.tokens, int(each.refusal), pays, limits, each.body]
-
-
-def _wallet(line: WalletLine) -> list[object]:
-    """A wallet as the scripts take it (`lua/_grants.lua`)."""
-    cells: list[object] = [line.counter, line.unit]
-    if line.grant:
-        amount, rollover, span, period, expires_ms = line.grant
-        cells += [str(amount), str(rollover), span, period, expires_ms]
-    return cells
-
-
-ACCOUNT = "fbhgl"
-"""The fields of a wallet: funds, balance, held, the period last granted, lots."""
-
-
-def _account(cells: Sequence[bytes | None]) -> Account:
-    funds, balance, held, marker, lots = (cell.decode() if cell else "" for cell in cells)
-    return Account(int(funds or 0), int(balance or 0), int(held or 0), marker, read_lots(lots))

@@ -93,7 +93,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreditWallet(self, request, context):
-        """Adds a lot of paid or earned funds to a wallet.
+        """Adds a lot of paid or earned funds to a wallet. Debt is paid off first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +122,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWallets(self, request, context):
-        """The wallets of a tenant that ever had funds or spend, by name and group.
+        """The wallets of a tenant that ever had funds or spend, by name and group,
+        with what this period grants them, whether it was used or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -290,17 +290,18 @@ class Advice(_message.Message):
     def __init__(self, model: _Optional[str] = ..., max_output: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., more: _Optional[str] = ...) -> None: ...
 
 class Downgrade(_message.Message):
-    __slots__ = ("reason", "budget", "wallet", "message")
-    FROM_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("asked_model", "reason", "budget", "wallet", "message")
+    ASKED_MODEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     WALLET_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    asked_model: str
     reason: Reason
     budget: str
     wallet: str
     message: str
-    def __init__(self, reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ..., **kwargs) -> None: ...
+    def __init__(self, asked_model: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ReserveResponse(_message.Message):
     __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade")
@@ -365,13 +366,14 @@ class SettleRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class SettleResponse(_message.Message):
-    __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "drawn")
+    __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "wallet_unit", "drawn")
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     CHARGED_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     WALLET_FIELD_NUMBER: _ClassVar[int]
     WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    WALLET_UNIT_FIELD_NUMBER: _ClassVar[int]
     DRAWN_FIELD_NUMBER: _ClassVar[int]
     reservation_id: str
     charged: Cost
@@ -379,8 +381,9 @@ class SettleResponse(_message.Message):
     late: bool
     wallet: str
     wallet_group: str
+    wallet_unit: Unit
     drawn: _containers.RepeatedCompositeFieldContainer[Draw]
-    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
+    def __init__(self, reservation_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ..., late: _Optional[bool] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., wallet_unit: _Optional[_Union[Unit, str]] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
     __slots__ = ("tenant", "reservation_id")

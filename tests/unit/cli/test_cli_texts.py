@@ -1,18 +1,20 @@
 """What commands make of their options, and how amounts and times are written."""
 
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
-from tallystick.cli.amounts import read_amount, read_cost
+from tallystick.cli.amounts import read_amount, read_cost, read_expiry
 from tallystick.cli.connection import _explained
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.output import length_text, print_message
 from tallystick.cli.requests import usage_of
 from tallystick.cli.summaries import match_text, window_text
-from tallystick.cli.tables import use_bar
+from tallystick.cli.tables import payment_lines, use_bar
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.policyfile import load_policy
 from tallystick.v1 import budget_pb2 as pb
@@ -42,6 +44,74 @@ def test_wrong_amounts(text: str) -> None:
     with pytest.raises(CommandError, match=r"^--cost: expected ") as caught:
         read_amount("--cost", text)
     assert caught.value.code is ExitCode.USAGE
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_berlin")
+@pytest.mark.parametrize(
+    ("text", "expiry"),
+    [
+        ("2026-12-31", "2026-12-30T23:00:00Z"),
+        ("2026-07-01", "2026-06-30T22:00:00Z"),
+        ("2026-12-31T08:00:00Z", "2026-12-31T08:00:00Z"),
+        ("2026-12-31t08:00:00.5+02:00", "2026-12-31T06:00:00.500Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_expiries(text: str, expiry: str) -> None:
+    assert read_expiry(text).ToJsonString() == expiry
+
+
+def test_an_expiry_some_time_from_now() -> None:
+    for text, seconds in (("45s", 45), ("30d", 30 * 86_400)):
+        before = time.time()
+        assert before + seconds <= read_expiry(text).ToMilliseconds() / 1000 + 0.001
+        assert read_expiry(text).ToMilliseconds() / 1000 <= time.time() + seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "2026-02-30", "2026-12-31 08:00", "2026-12-31T08:00:00", "20261231", "0d", "400d", "5"],
+)
+def test_wrong_expiries(text: str) -> None:
+    with pytest.raises(CommandError, match=r"^--expires: expected ") as caught:
+        read_expiry(text)
+    assert caught.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("settled", "lines"),
+    [
+        (pb.SettleResponse(charged=pb.Cost(nano_usd=5)), []),
+        (
+            pb.SettleResponse(charged=pb.Cost(nano_usd=5), wallet="org", wallet_unit=pb.UNIT_NANO_USD),
+            ["paid by org", "0.000000005 USD was covered by no lot, and is debt"],
+        ),
+        (
+            pb.SettleResponse(
+                charged=pb.Cost(nano_usd=9, tokens=7),
+                wallet="team",
+                wallet_group="team=search",
+                wallet_unit=pb.UNIT_TOKENS,
+                drawn=[
+                    pb.Draw(lot="grant", kind=pb.LOT_KIND_GRANT, amount=4),
+                    pb.Draw(lot="c-1", kind=pb.LOT_KIND_PAID, amount=3),
+                ],
+            ),
+            ["paid by team (team=search)", "drawn from 4 tokens of grant, 3 tokens of paid c-1"],
+        ),
+    ],
+)
+def test_what_paid(settled: pb.SettleResponse, lines: list[str]) -> None:
+    assert payment_lines(settled) == lines
 
 
 def test_a_cost_of_both_units() -> None:
@@ -110,6 +180,7 @@ def test_json_has_the_fields_in_the_order_of_the_api(capsys: pytest.CaptureFixtu
         "window_end": "1970-01-01T00:00:00Z",
         "threshold_percent": 0,
         "enforced": False,
+        "ceiling": "0",
     }
     assert document["refusal"]["retry_after"] == "0.500s"
 

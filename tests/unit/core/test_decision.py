@@ -14,7 +14,8 @@ from tallystick.core.decision import (
     lines_of,
 )
 from tallystick.core.hold import Hold, State, hold_body
-from tallystick.core.plan import BudgetLine, Plan, Taken, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import BudgetLine, Plan, Taken
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject

@@ -20,8 +20,9 @@ from tallystick.core.hold import (
     unseal,
 )
 from tallystick.core.lots import Lot, LotKind
+from tallystick.core.matching import make_plan
 from tallystick.core.packing import compact
-from tallystick.core.plan import Plan, make_plan
+from tallystick.core.plan import Plan
 from tallystick.core.policy import (
     DEFAULT_ALERTS,
     Budget,

@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.core.plan import (
-    FOREVER_MS,
-    Plan,
-    counter_window,
-    make_plan,
-    parse_counter,
-    wallet_counter,
-)
+from tallystick.core.counters import counter_window, parse_counter, wallet_counter
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import FOREVER_MS, Plan
 from tallystick.core.policy import (
     Budget,
     Match,

@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.core.errors import InvalidArgument, InvalidPolicy
-from tallystick.core.subject import DIMENSIONS, Subject, check_subject, check_text, subject_text
+from tallystick.core.subject import DIMENSIONS, Subject, check_subject, check_text, subject_text, value_in
 
 LABELLED = Subject(org="o", user="ann b", prompt="p", labels=(("cost-centre", "7"), ("x", "")))
 
@@ -66,3 +66,10 @@ def test_errors_of_a_policy_tell_where() -> None:
         "line 3, column 5: budgets.d: expected a limit"
     )
     assert str(InvalidPolicy("budgets.d", "expected a limit")) == "budgets.d: expected a limit"
+
+
+def test_a_value_is_found_in_the_text() -> None:
+    subject = Subject(org="workflow=no", workflow="nightly=1", labels=(("workflow", "label"),))
+    assert value_in(subject_text(subject), "workflow") == "nightly=1"
+    assert value_in(subject_text(subject._replace(workflow="")), "workflow") == ""
+    assert value_in("", "workflow") == ""

@@ -15,7 +15,7 @@ from tallystick.core.subject import Subject
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.engine.calls import Cost, CreditCall, ReserveCall, SettleCall, TokenEstimate
 from tallystick.observe.metrics import Metrics
-from tallystick.store.base import Again, Held, Refused, Released, Replayed, ReserveAsk
+from tallystick.store.asks import Again, Held, Refused, Released, Replayed, ReserveAsk
 from tallystick.store.keys import partition_of
 from tallystick.store.memory import MemoryStore
 from tallystick.store.memory_partition import Partition

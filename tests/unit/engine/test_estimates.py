@@ -12,10 +12,12 @@ from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, ProviderRequest, ReserveCall, TokenEstimate
 from tallystick.engine.estimates import LONG_BODY_BYTES, Estimate, Estimator, cost_of
+from tallystick.engine.learned import Learned
+from tallystick.engine.rules import Rules
 from tallystick.providers.call import Api
 from tallystick.tokens import TokenCounter
 
-POLICY = Policy("acme", max_output_tokens=77)
+RULES = Rules(Policy("acme", max_output_tokens=77), lambda: 0)
 PRICE = Price("v", Rate(1_000_000), Rate(100_000), Rate(2_000_000), Rate(3_000_000), Rate(10_000_000))
 
 
@@ -45,17 +47,17 @@ def body(**fields: object) -> bytes:
 
 
 async def estimate_of(api: Api, content: bytes, counter: TokenCounter | None = None) -> Estimate:
-    estimator = Estimator(counter or WordCounter())
-    return await estimator.estimate(call_of(ProviderRequest(api, content)), POLICY)
+    estimator = Estimator(counter or WordCounter(), Learned())
+    return await estimator.estimate(call_of(ProviderRequest(api, content)), RULES)
 
 
 async def test_tokens_are_taken_as_said_and_the_output_from_the_policy_where_it_is_not() -> None:
-    estimator = Estimator(WordCounter())
-    said = await estimator.estimate(call_of(TokenEstimate(5, 6)), POLICY)
+    estimator = Estimator(WordCounter(), Learned())
+    said = await estimator.estimate(call_of(TokenEstimate(5, 6)), RULES)
     assert said.usage == Usage(input=5, output=6)
-    unsaid = await estimator.estimate(call_of(TokenEstimate(5, None)), POLICY)
+    unsaid = await estimator.estimate(call_of(TokenEstimate(5, None)), RULES)
     assert unsaid.usage == Usage(input=5, output=77)
-    cost = await estimator.estimate(call_of(Cost(3, 4)), POLICY)
+    cost = await estimator.estimate(call_of(Cost(3, 4)), RULES)
     assert (cost.usage, cost.cost) == (None, Cost(3, 4))
 
 

@@ -113,3 +113,43 @@ async def test_prices_are_looked_up_again_on_the_quarter_hour(office: Office) ->
     assert plan is not None
     assert plan.valid_until_ms % planners.PRICES_HOLD_MS == 0
     assert 0 < plan.valid_until_ms - office.planner.clock.now_ms() <= planners.PRICES_HOLD_MS
+
+
+LOOPS = "wallets: {org: {}}\nbudgets:\n  loops: {per: [session, prompt], limit: 5 requests, window: 10m}\n"
+
+
+async def test_plans_of_prompts_do_not_push_the_others_out(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planners, "MOST_PLANS", 3)
+    monkeypatch.setattr(planners, "MOST_PLANS_OF_PROMPTS", 2)
+    await office.apply(LOOPS)
+    await office.credit(1_000)
+
+    async def plan_of(prompt: str) -> object:
+        return (await office.reserve(subject={"session": "s", "prompt": prompt})).plan
+
+    without, first = await plan_of(""), await plan_of("p0")
+    assert await plan_of("p0") is first  # a loop is served from the cache
+    for number in range(10):
+        await plan_of(f"p{number}")
+    assert await plan_of("") is without
+    assert cached(office) == 1 + 2
+    again = await plan_of("p0")
+    assert again is not first
+    await plan_of("p1")
+    assert await plan_of("p0") is again  # the least recently used goes first
+    await plan_of("p2")
+    assert await plan_of("p0") is again
+
+
+async def test_a_prompts_plan_ends_with_its_window_and_its_policy(office: Office) -> None:
+    await office.apply(LOOPS)
+    await office.credit(1_000)
+    subject = {"session": "s", "prompt": "p"}
+    first = await office.reserve(subject=subject)
+    office.store.ahead_ms = HOUR_MS
+    second = await office.reserve(subject=subject)
+    assert second.lines[0].start_ms == first.lines[0].start_ms + HOUR_MS
+    await office.apply(LOOPS.replace("5", "6"))
+    assert (await office.reserve(subject=subject)).lines[0].limit == 6

@@ -3,20 +3,14 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.core.decision import Decision, Refusal, WalletState
-from tallystick.core.plan import BudgetLine, Plan, WalletLine, make_plan
+from tallystick.core.matching import make_plan
+from tallystick.core.plan import BudgetLine, Plan, WalletLine
 from tallystick.core.policy import Budget, OnExhausted, Policy, Unit, WalletTemplate
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
-from tallystick.services.writing import (
-    UNITS,
-    clamp,
-    duration,
-    timestamp,
-    write_decision,
-    write_refusal,
-    write_wallet,
-)
+from tallystick.services.writing import write_decision
+from tallystick.services.writing_states import UNITS, clamp, duration, timestamp, write_refusal, write_wallet
 from tallystick.v1 import budget_pb2 as pb
 
 BIG = 2**63 - 1

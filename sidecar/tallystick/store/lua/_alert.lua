@@ -1,11 +1,10 @@
 -- Alerts: each threshold once per budget and window (rolling: once in its length).
 local ALERTS = {50, 70, 80, 95, 100}
 
--- Tells of every threshold that `used` has reached and that was not told of before.
-local function tell(tenant, id, b, used)
-  local counter, limit, alerts = b[1], b[6] or b[3], b[7] or ALERTS
-  local first = alerts[1]
-  if b[2] == 'c' or not first or used * 101 < limit * first then return end -- doubles; exact below
+-- Tells of every threshold that a budget has reached and that was not told of before.
+local function tell(tenant, id, b, spent, held)
+  local counter, limit, alerts, used = b[1], b[6] or b[3], b[7] or ALERTS, add(spent, held)
+  if b[2] == 'c' then return end
   local length = b[5]:match('^~(%d+)')
   local told, till = 0, nil
   local known = call('HGET', COUNT, counter .. ':a')

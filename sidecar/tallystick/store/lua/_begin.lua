@@ -33,6 +33,12 @@ local function append(kind, tenant, id, ...)
   call('XADD', LOG, epoch .. '-' .. int(seq), 'kind', kind, 'at', now, 'tenant', tenant, 'id', id, ...)
 end
 
+local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
+
+local function due_members(limit)
+  return call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+end
+
 -- The end of every script that wrote.
 local function finish()
   if written then

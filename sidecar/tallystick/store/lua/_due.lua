@@ -52,17 +52,11 @@ end
 local function end_lots(counter)
   local account = open_account(counter)
   local lapsed = lapse(account)
-  if lapsed ~= '0' then
-    append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
-  end
+  if lapsed ~= '0' then append_lapse(counter, lapsed) end
   keep_account(account)
 end
 
-local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
-
--- Ends at most `limit` due entries; true when there may be more.
-local function end_due(limit, retention_ms)
-  local members = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+local function end_members(members, retention_ms)
   for _, member in ipairs(members) do
     local kind, field = member:sub(1, 1), member:sub(3)
     if kind == 'r' then
@@ -79,5 +73,11 @@ local function end_due(limit, retention_ms)
     end
     written = true
   end
+end
+
+-- Ends at most `limit` due entries; true when there may be more.
+local function end_due(limit, retention_ms)
+  local members = due_members(limit)
+  end_members(members, retention_ms)
   return #members == limit
 end

@@ -13,22 +13,22 @@ end
 -- Grants what this period brings, unless it has; what came and what lapsed.
 local function renew(a, line)
   local amount, rollover, span, period, ends = line[3], line[4], line[5], line[6], line[7]
-  local marker = span .. ':' .. int(period)
-  if a.marker == marker then return '0', '0' end
+  local last_span, last = a.marker:match('^(.*):(%d+)$')
+  local known = last_span == span
+  if known and tonumber(last) >= period then return '0', '0' end -- a clock may be behind
   local lapsed, carried, kept = lapse(a, true), '0', {}
   for _, lot in ipairs(a.lots) do
     if lot[1] == GRANT_ID and lot[3] == 0 then carried = lot[4] else kept[#kept + 1] = lot end
   end
   a.lots = kept
-  local last_span, last = a.marker:match('^(.*):(%d+)$')
-  local missed = last_span == span and math.max(0, period - last - 1) or 0
+  local missed = known and period - last - 1 or 0
   local carry = carried_over(carried, missed, amount, rollover)
   local came, gone = amount, add(carried, negate(carry))
   if less(gone, '0') then came, gone = add(amount, negate(gone)), '0' end
   lapsed = add(lapsed, gone)
   a.funds, a.balance = add(a.funds, negate(carried)), add(a.balance, negate(carried))
   receive(a, {GRANT_ID, GRANT, ends, add(amount, carry), '', rollover})
-  a.marker = marker
+  a.marker = span .. ':' .. int(period)
   return came, lapsed
 end
 

@@ -13,13 +13,8 @@ local function keep_account(a)
   call('HSET', COUNT, c .. ':f', a.funds, c .. ':b', a.balance, c .. ':h', a.held)
   if a.marker ~= '' then call('HSET', COUNT, c .. ':g', a.marker) end
   if #a.lots > 0 then call('HSET', COUNT, c .. ':l', cjson.encode(a.lots)) else call('HDEL', COUNT, c .. ':l') end
-  local expired, since = '0', now
   for _, lot in ipairs(a.lots) do
-    if lot[3] > 0 and lot[3] <= now then expired = add(expired, lot[4]) end
-  end
-  if expired ~= '0' and less(less(a.held, '0') and '0' or a.held, expired) then since = 0 end -- it came too late: lapses at once
-  for _, lot in ipairs(a.lots) do
-    if lot[3] > since and (not soonest or lot[3] < soonest) then soonest = lot[3] end
+    if lot[3] > now and (not soonest or lot[3] < soonest) then soonest = lot[3] end
   end
   if soonest then call('ZADD', DUE, soonest, 'l:' .. c) else call('ZREM', DUE, 'l:' .. c) end
 end
@@ -52,7 +47,7 @@ local function receive(a, lot)
   insert(a, with_amount(lot, add(lot[4], negate(least(debt, lot[4])))))
 end
 
--- `wanted`: which lots, where not all.
+-- `wanted`: tells which lots to draw from; all without it.
 local function draw(a, amount, wanted)
   local drawn, kept = {}, {}
   for _, lot in ipairs(a.lots) do
@@ -84,6 +79,10 @@ local function refund(a, amount, drawn, owed, refund_id)
     else give_back(a, with_amount(lot, back)) end
   end
   return kept
+end
+
+local function append_lapse(counter, lapsed)
+  append('lapse', counter:match('^[^:]*'), counter, 'wallet', counter, 'amount', lapsed)
 end
 
 -- Lets go of what has expired, but for what open holds may need; how much.

@@ -2,15 +2,16 @@
 -- rank, the number of its reason, comes first; among equals the first in the
 -- policy. Rank 0 never refuses, and nothing refuses an amount of 0.
 --
--- values: spent and held of each budget
+-- values: spent and held of each budget, after `offset` others
 -- limits: what to weigh against instead of each budget's ceiling, or nil
 -- Returns the rank and index of what binds, or nil.
-local function weigh(budgets, values, amounts, limits)
+local function weigh(budgets, values, offset, amounts, limits)
   local worst, binds
-  for i, b in ipairs(budgets) do
+  for i = 1, #budgets do -- `ipairs` costs a call each
+    local b = budgets[i]
     local rank, amount = b[4], amounts[b[2]]
     if rank > 0 and amount ~= '0' and (not worst or rank < worst)
-      and not fits(values[2 * i - 1] or '0', values[2 * i] or '0', amount, limits and limits[i] or b[3]) then
+      and not fits(values[offset + 2 * i - 1] or '0', values[offset + 2 * i] or '0', amount, limits and limits[i] or b[3]) then
       worst, binds = rank, i
     end
   end

@@ -10,7 +10,7 @@
 --      held of each budget, then balance and held of the wallet
 --   {2 AGAIN, now, policy version}   {4 MISMATCH}: the extension id added another amount
 --   {5 ENDED}   {6 NOT_FOUND}
--- include _begin _exact _alert _lots _hold _due _weigh
+-- include _begin _exact _amounts _ends _weigh
 local tenant, id, extension, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local nano, tokens = ARGV[7], ARGV[8]
 local field = tenant .. ':r:' .. id
@@ -48,7 +48,7 @@ if adds then
   local values = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}
   -- Neither a request nor a call in flight is added by an extension.
   local amounts = unit_amounts(nano, tokens, '0')
-  local reason, binds = weigh(budgets, values, amounts)
+  local reason, binds = weigh(budgets, values, 0, amounts)
   if not reason and hold.wallet ~= '' then
     local amount = amounts[hold.wallet_unit]
     if amount ~= '0' and not fits(values[2 * n + 2] or '0', amount, '0', values[2 * n + 1] or '0') then

@@ -8,7 +8,7 @@
 --      wallet, where there is one
 --   {1 DENY, now, seq, epoch, available}: there is not so much
 --   {3 REPLAY, now, seq, epoch, amount, '', account, account}   {4 MISMATCH}
--- include _begin _exact _lots _grants _move
+-- include _begin _exact _compare _lots _grants _move
 local tenant, id, kind, amount, retention_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[8])
 local from = cjson.decode(ARGV[4])
 local to = ARGV[5] ~= '' and cjson.decode(ARGV[5])
@@ -23,24 +23,26 @@ if before then
 end
 
 local source = kind == 'reclaim' and to[1] or nil
-local account = open_account(from[1])
-local came, gone = '0', '0'
-if from[3] then came, gone = renew(account, from) end
-local function movable(lot)
-  return (not source or lot[5] == source) and (lot[3] == 0 or lot[3] > now)
+local account = open_wallet(from)
+local available = add(account.balance, negate(account.held))
+if source then
+  local allocated = '0'
+  for _, lot in ipairs(account.lots) do
+    if lot[5] == source and (lot[3] == 0 or lot[3] > now) then allocated = add(allocated, lot[4]) end
+  end
+  available = least(available, allocated)
+  if amount == '0' then amount = available end
 end
-local live = '0'
-for _, lot in ipairs(account.lots) do
-  if movable(lot) then live = add(live, lot[4]) end
-end
-local available = least(add(account.balance, negate(account.held)), live)
-if source and amount == '0' then amount = available end
 if less(available, amount) or not less('0', amount) then return {1, now, seq, epoch, available} end
 
-if came ~= '0' then append_grant(tenant, from, came, gone) end
-local target = to and open_wallet(tenant, to)
+local target = to and open_wallet(to)
+append_opened(tenant, from, account)
+if target then append_opened(tenant, to, target) end
 append(kind, tenant, id, 'wallet', from[1], 'to', to and to[1] or '', 'unit', from[2], 'amount', amount, 'reason', ARGV[7])
-local drawn = draw(account, amount, movable)
+-- What has expired and is still there is for open holds.
+local drawn = draw(account, amount, function(lot)
+  return (lot[3] == 0 or lot[3] > now) and (not source or lot[5] == source)
+end)
 account.funds, account.balance = add(account.funds, negate(amount)), add(account.balance, negate(amount))
 keep_account(account)
 if target then

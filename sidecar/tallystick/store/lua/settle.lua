@@ -11,7 +11,7 @@
 --      lots drawn as JSON or '', nano_usd and tokens that were held}
 --   {3 REPLAY, …}: the same; nothing changed
 --   {4 MISMATCH}   {6 NOT_FOUND}   {7 the tally is too old}
--- include _begin _exact _alert _lots _hold _due
+-- include _begin _exact _amounts _ends
 local tenant, id, content, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local mode, estimated = ARGV[5], ARGV[8] == '1'
 local field = tenant .. ':r:' .. id

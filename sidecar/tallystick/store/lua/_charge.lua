@@ -1,0 +1,45 @@
+-- What a hold charges to its wallet and budgets.
+local function total(lots)
+  local sum = '0'
+  for _, lot in ipairs(lots) do sum = add(sum, lot[4]) end
+  return sum
+end
+
+-- The wallet of a hold once nano and tokens are charged, and `hold.drawn` with it;
+-- nothing is written. nil where no wallet pays.
+local function pay(hold, id, nano, tokens)
+  if hold.wallet == '' then return nil end
+  local in_tokens = hold.wallet_unit == 't'
+  local a = open_account(hold.wallet)
+  if hold.state == 'O' then a.held = add(a.held, negate(in_tokens and hold.tokens or hold.nano)) end
+  local before = in_tokens and hold.charged_tokens or hold.charged_nano
+  local change, funds = add(in_tokens and tokens or nano, negate(before)), a.funds
+  if less('0', change) then
+    a.balance = add(a.balance, negate(change))
+    for _, lot in ipairs(draw(a, change)) do hold.drawn[#hold.drawn + 1] = lot end
+  elseif change ~= '0' then
+    local owed = add(before, negate(total(hold.drawn)))
+    hold.drawn = refund(a, negate(change), hold.drawn, owed, 'refund:' .. id)
+  end
+  lapse(a)
+  a.lapsed = add(funds, negate(a.funds))
+  return a
+end
+
+-- What the ledger keeps of a wallet that was charged.
+local function paid(hold, account)
+  return 'drawn', #hold.drawn > 0 and cjson.encode(hold.drawn) or '', 'lapsed', account and account.lapsed or '0'
+end
+
+-- Ends what is held and brings what is charged to nano, tokens and requests.
+local function charge(tenant, id, hold, account, nano, tokens, requests, retention_ms)
+  local held = unit_amounts('0', '0', '0')
+  if hold.state == 'O' then
+    held = unit_amounts(negate(hold.nano), negate(hold.tokens), '-1')
+    open = open - 1
+  end
+  post(tenant, id, hold, held, unit_amounts(add(nano, negate(hold.charged_nano)),
+    add(tokens, negate(hold.charged_tokens)), add(requests, negate(hold.requests))), retention_ms)
+  if account then keep_account(account) end
+  hold.charged_nano, hold.charged_tokens, hold.requests = nano, tokens, requests
+end

@@ -1,0 +1,82 @@
+-- The models that a call may use, tried in order against wallets and budgets.
+--
+-- A wallet's line: {counter, unit}, and its grant (see _grants). What a new period
+-- grants is counted here, and written by the call that it pays.
+local WALLETS, FIRST_TRY, OF_A_TRY = 6, 10, 6
+local wallets, funds, accounts = cjson.decode(ARGV[WALLETS]), {}, {}
+
+local function add_budget_fields(fields, budgets)
+  local n = #fields
+  for i = 1, #budgets do
+    local counter = budgets[i][1]
+    fields[n + 1], fields[n + 2] = counter .. ':s', counter .. ':h'
+    n = n + 2
+  end
+  return fields
+end
+
+-- Reads the wallets and the budgets of the first try at once.
+local function read_first(budgets)
+  local fields, n = {}, 0
+  for i = 1, #wallets do
+    local counter = wallets[i][1]
+    fields[n + 1], fields[n + 2] = counter .. ':b', counter .. ':h'
+    n = n + 2
+    if wallets[i][3] then fields[n + 1], n = counter .. ':g', n + 1 end
+  end
+  add_budget_fields(fields, budgets)
+  local values, at = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}, 0
+  for i = 1, #wallets do
+    local wallet = wallets[i]
+    funds[2 * i - 1], funds[2 * i] = values[at + 1] or '0', values[at + 2] or '0'
+    at = at + 2
+    if wallet[3] then
+      at = at + 1
+      if values[at] ~= wallet[5] .. ':' .. int(wallet[6]) then
+        local account = rare().open_account(wallet[1])
+        account.came, account.lapsed = rare().renew(account, wallet)
+        if account.came ~= '0' then accounts[i], funds[2 * i - 1] = account, account.balance end
+      end
+    end
+  end
+  return fields, values, n
+end
+
+-- The first wallet with enough pays the whole call.
+local function payer_of(amounts)
+  for i = 1, #wallets do
+    local amount = amounts[wallets[i][2]]
+    if amount == '0' or fits(funds[2 * i], amount, '0', funds[2 * i - 1]) then return i end
+  end
+end
+
+local function read_try(k)
+  local at = FIRST_TRY + OF_A_TRY * (k - 1)
+  local nano, tokens, limits, body = ARGV[at], ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
+  local t = {k = k, nano = nano, tokens = tokens, refusal = ARGV[at + 2] + 0, pays = ARGV[at + 3] == '1',
+    limits = limits ~= '' and cjson.decode(limits), body = body, budgets = cjson.decode(body)[2], payer = 0,
+    offset = 0, amounts = unit_amounts(nano, tokens, '1')}
+  if k == 1 then
+    t.fields, t.values, t.offset = read_first(t.budgets)
+  else
+    t.fields = add_budget_fields({}, t.budgets)
+    t.values = #t.fields > 0 and call('HMGET', COUNT, unpack(t.fields)) or {}
+  end
+  return t
+end
+
+-- Whether a try fits; it keeps the wallet that pays, or the reason and what binds.
+-- A refusal that no counter can change comes first, but for that of a call which no
+-- wallet is for: there the budgets are asked before.
+local function try(t)
+  if t.refusal ~= 0 and t.refusal ~= NO_FUNDS then
+    t.reason, t.binds = t.refusal, 0
+    return false
+  end
+  t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, t.limits)
+  if t.reason then return false end
+  if t.refusal == 0 and t.pays then t.payer = payer_of(t.amounts) end
+  if t.refusal == 0 and t.payer then return true end
+  t.reason, t.binds = NO_FUNDS, 0
+  return false
+end
