@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 MODULE_LINES, FUNCTION_LINES, SCRIPT_LINES = 300, 40, 120
 LONG_MODULES = {"store/memory.py": 333}
-LONG_FUNCTIONS: dict[str, int] = {"engine/engine.py:reserve": 41, "core/matching.py:make_plan": 49}
+LONG_FUNCTIONS: dict[str, int] = {"engine/engine.py:reserve": 41, "core/matching.py:make_plan": 48}
 BANNED_NAMES = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)(_|$)")
 
 

@@ -1,5 +1,6 @@
 """Which wallets and budgets a call meets: from the policy and the subject to the plan."""
 
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from tallystick.core.counters import group_text, wallet_counter
@@ -47,12 +48,7 @@ def make_plan(
     free = price is not None and price.free
     wallets = () if free else tuple(_wallet_lines(policy, values, said, now_ms))
     budgets = tuple(_budget_lines(policy, values, subject.priority or NORMAL, now_ms))
-    ends = [line.end_ms for line in budgets if line.end_ms]
-    starts = [line.start_ms for line in budgets]
-    for wallet in wallets:
-        if wallet.grant:
-            starts.append(wallet.grant.start_ms)
-            ends.append(wallet.grant.expires_ms)
+    valid_from_ms, valid_until_ms = _validity(wallets, budgets)
     refusal = Reason.NONE
     if model and not policy.models.allows(model):
         refusal = Reason.MODEL_NOT_ALLOWED
@@ -69,13 +65,21 @@ def make_plan(
         price=price,
         wallets=wallets,
         budgets=budgets,
-        valid_from_ms=max(starts, default=0),
-        valid_until_ms=min(ends, default=FOREVER_MS),
+        valid_from_ms=valid_from_ms,
+        valid_until_ms=valid_until_ms,
         refusal=refusal,
         on_expiry=policy.on_expiry,
         hold_ttl_ms=policy.hold_ttl_ms,
         asked_model=asked_model or model,
     )
+
+
+def _validity(wallets: Sequence[WalletLine], budgets: Sequence[BudgetLine]) -> tuple[int, int]:
+    """In what time all the windows and the periods of grants contain now: [from, until) in Unix ms."""
+    grants = [line.grant for line in wallets if line.grant]
+    starts = [line.start_ms for line in budgets] + [grant.start_ms for grant in grants]
+    ends = [line.end_ms for line in budgets if line.end_ms] + [grant.expires_ms for grant in grants]
+    return max(starts, default=0), min(ends, default=FOREVER_MS)
 
 
 def grant_line(grant: Grant | None, now_ms: int) -> GrantLine | None:

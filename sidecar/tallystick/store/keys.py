@@ -6,20 +6,21 @@ one slot. A tenant hashes to one partition; every script takes all six keys.
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
                            force); in partition 0 also schema, partitions, tally_key;
                            time (a seam for tests)
-    ts:{p}:count   hash    every counter; `core.plan` names the fields
+    ts:{p}:count   hash    every counter; `core.counters` names the fields
     ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`);
-                           TENANT:c:ID → a credit that was made;
+                           TENANT:c:ID → a move of funds that was made;
                            TENANT:e:ID<tab>EXTENSION → an extension that was made;
                            TENANT:q:MODEL:WORKFLOW → how long answers are (`lua/learn.lua`);
                            TENANT:q → the tenant's models and workflows of which that is known
-    ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER
+    ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER,
+                           b:COUNTER:s@N, l:COUNTER (`lua/_due.lua`)
     ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
     ts:{p}:policy  hash    TENANT:VERSION → the policy document
 """
 
 from zlib import crc32
 
-SCHEMA = "1"
+SCHEMA = "2"
 """What stands here; a store with another is refused."""
 
 KINDS = ("meta", "count", "hold", "due", "log", "policy")
