@@ -58,12 +58,8 @@ class Estimator:
         self._counter = counter
         self._learned = learned
 
-    async def estimate(self, call: ReserveCall, rules: Rules) -> Estimate:
-        """What the call may use.
-
-        Raises:
-            InvalidArgument: the provider's request is malformed, or names another model.
-        """
+    def at_once(self, call: ReserveCall, rules: Rules) -> Estimate | None:
+        """What the call may use; None where a provider's request is to be read for it."""
         asked = call.estimate
         if type(asked) is TokenEstimate:
             output = asked.max_output
@@ -72,7 +68,19 @@ class Estimator:
             return Estimate(call.model, call.provider, Usage(input=asked.input, output=output))
         if type(asked) is Cost:
             return Estimate(call.model, call.provider, None, asked)
-        assert isinstance(asked, ProviderRequest)
+        return None
+
+    async def estimate(self, call: ReserveCall, rules: Rules) -> Estimate:
+        """What the call may use.
+
+        Raises:
+            InvalidArgument: the provider's request is malformed, or names another model.
+        """
+        asked = call.estimate
+        if not isinstance(asked, ProviderRequest):
+            estimate = self.at_once(call, rules)
+            assert estimate is not None
+            return estimate
         by_prompt = rules.by_prompt and not call.subject.prompt
         if len(asked.body) > LONG_BODY_BYTES or self._counter.is_long(()):
             request, tokens = await asyncio.to_thread(self._read, call, asked, by_prompt)

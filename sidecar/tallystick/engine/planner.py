@@ -51,8 +51,12 @@ class Planner:
         self.clock = Clock()
         metrics.plans_cached.set_function(lambda: self._count + len(self._of_prompts))
 
-    async def rules(self, tenant: str) -> Rules:
+    def known(self, tenant: str) -> Rules | None:
         """The policy in force, as far as we know; a stale one makes the store object."""
+        return self._rules.get(tenant)
+
+    async def rules(self, tenant: str) -> Rules:
+        """What is known, or else what the store has."""
         return self._rules.get(tenant) or await self.load(tenant)
 
     async def load(self, tenant: str) -> Rules:
