@@ -28,7 +28,7 @@ from tests.store.audit import check_holds, check_kept, check_lots, check_money, 
 from tests.store.audit_alerts import check_alerts
 from tests.store.backends import START_MS, Backend
 from tests.store.conftest import MakeBackend
-from tests.store.desk import MINUTE, SESSION, TOTAL, TTL_MS, Desk, budget, desk_at, policy_of
+from tests.store.desk import MINUTE, ROLLING_HOUR, SESSION, TOTAL, TTL_MS, Desk, budget, desk_at, policy_of
 from tests.store.steps import GRANTED, LIMITS, MORE_LIMITS, ORG, USER, one_random_step
 
 # --- 1: check and hold are one atomic step ---------------------------------------------------------
@@ -144,6 +144,22 @@ DENIALS: dict[str, tuple[Reason, tuple[WalletTemplate | Budget, ...], Denied]] =
         lambda desk: desk.reserve(1),
     ),
     "funds": (Reason.INSUFFICIENT_FUNDS, (ORG, budget("d", 1_000)), lambda desk: desk.reserve(51)),
+    "soft limits and rungs": (
+        Reason.BUDGET_EXHAUSTED,
+        (budget("d", 100),),
+        lambda desk: desk.ask(*desk.ladder(("big", 70), ("small", 51), at=50)),
+    ),
+    "priority": (
+        Reason.BUDGET_EXHAUSTED,
+        (budget("d", 100, priorities=(("low", 60),)),),
+        lambda desk: desk.reserve(11, priority="low"),
+    ),
+    "rolling": (
+        Reason.BUDGET_EXHAUSTED,
+        (budget("d", 100, window=ROLLING_HOUR, overage=10),),
+        lambda desk: desk.reserve(61),
+    ),
+    "funds and a grant": (Reason.INSUFFICIENT_FUNDS, (GRANTED,), lambda desk: desk.reserve(91, user="bob")),
     "no wallet": (
         Reason.INSUFFICIENT_FUNDS,
         (budget("d", 1_000),),

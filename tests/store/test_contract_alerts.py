@@ -39,6 +39,16 @@ async def test_each_threshold_is_told_at_the_step_that_reaches_it(backend: Backe
 
 
 @pytest.mark.contract(12)
+async def test_neighbouring_thresholds_are_told_one_by_one(backend: Backend) -> None:
+    desk = await desk_at(backend, budget("d", 100, alerts=(49, 50, 51)))
+    await desk.hold("a", 49)
+    await desk.hold("b", 1)
+    await desk.hold("c", 1)
+    assert told(desk) == [(49, 49), (50, 50), (51, 51)]
+    check_all(backend.state())
+
+
+@pytest.mark.contract(12)
 async def test_an_alert_says_what_was_reached_and_by_which_call(backend: Backend) -> None:
     desk = await desk_at(backend, budget("d", 100, alerts=(60,)))
     await desk.hold("a", 61)

@@ -142,6 +142,20 @@ async def test_what_was_debt_and_has_been_paid_comes_back_as_funds_of_its_own(ba
     check_all(backend.state())
 
 
+@pytest.mark.contract(5)
+async def test_a_correction_takes_back_debt_first_and_then_what_was_drawn(backend: Backend) -> None:
+    desk = await desk_at(backend, ORG, funds=100)
+    await desk.hold("a", 60)
+    await desk.hold("b", 40)
+    await desk.settle("b", 70)
+    backend.move(TTL_MS)
+    assert await desk.balance() == [100, -30, 0]
+    settled = await desk.settle("a", 20)
+    assert ids_of(settled.drawn) == [("c0", 20)]
+    assert (await desk.lots(), await desk.balance()) == ([("c0", 10)], [100, 10, 0])
+    check_all(backend.state())
+
+
 @pytest.mark.contract(3)
 @pytest.mark.parametrize(("end", "left"), [("settle", [50, 0, 0]), ("release", [0, 0, 0])])
 async def test_expiry_spares_what_is_held_until_the_hold_has_ended(

@@ -142,6 +142,20 @@ async def test_a_period_in_which_nobody_called_is_counted_in_the_rollover(
 
 
 @pytest.mark.contract(10)
+async def test_what_waits_to_be_rolled_over_lapses_where_the_rollover_was_cut(backend: Backend) -> None:
+    desk = await desk_at(backend, org(100, rollover=80))
+    await spend(desk, "a", 20)
+    backend.set_clock(TOMORROW_MS)
+    assert await desk.lots() == [("grant", 80)]
+    desk.policy = policy_of(org(100, rollover=30))
+    await desk.hold("b", 0)
+    assert grants(desk) == [(100, 0), (100, 50)]
+    assert await desk.lots() == [("grant", 130)]
+    assert await desk.balance() == [150, 130, 0]
+    check_all(backend.state())
+
+
+@pytest.mark.contract(10)
 async def test_a_thousand_skipped_periods_are_not_counted_one_by_one(backend: Backend) -> None:
     desk = await desk_at(backend, org(100, rollover=123_456_789))
     await spend(desk, "a", 20)

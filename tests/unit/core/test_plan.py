@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.core.counters import counter_window, parse_counter, wallet_counter
-from tallystick.core.matching import make_plan
+from tallystick.core.counters import bucket_of, counter_window, parse_counter, rolling_ms, wallet_counter
+from tallystick.core.lots import GrantLine
+from tallystick.core.matching import ceiling_of, make_plan
 from tallystick.core.plan import FOREVER_MS, Plan
 from tallystick.core.policy import (
     Budget,
+    Grant,
     Match,
     ModelRules,
     OnExhausted,
@@ -230,3 +232,82 @@ def test_a_wallet_has_one_counter_however_it_is_found() -> None:
     plan = plan_of(WalletTemplate("user", ("user",)), subject=Subject(user="a:b"))
     template = WalletTemplate("user", ("user",))
     assert plan.wallets[0].counter == wallet_counter("acme", template, "user=a%3Ab")
+
+
+# --- grants, priorities, overage, rolling windows ----------------------------------------------------
+
+
+def test_a_wallet_of_a_plan_knows_its_grant_and_the_plan_ends_with_the_period() -> None:
+    grants = {span: Grant(500, Window(span), 20) for span in (Span.DAY, Span.WEEK, Span.MONTH)}
+    plan = plan_of(*(WalletTemplate(span.value, grant=grant) for span, grant in grants.items()))
+    told = [(x.grant.marker, x.grant.start_ms, x.grant.expires_ms) for x in plan.wallets if x.grant]
+    assert told == [
+        ("day:739533", 1_759_968_000_000, 1_760_054_400_000),
+        ("week:105647", 1_759_708_800_000, 1_760_313_600_000),
+        ("month:24310", 1_759_276_800_000, 1_761_955_200_000),
+    ]
+    assert (plan.valid_from_ms, plan.valid_until_ms) == (1_759_968_000_000, 1_760_054_400_000)
+    assert plan.wallets[0].grant == GrantLine(500, 20, "day", 739_533, 1_760_054_400_000, 1_759_968_000_000)
+
+
+@given(
+    st.sampled_from([Span.DAY, Span.WEEK, Span.MONTH, Span.QUARTER, Span.YEAR]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia"]),
+    st.integers(0, 6),
+    st.integers(0, 4_000_000_000_000),
+)
+def test_the_next_period_has_the_next_number(span: Span, zone: str, week_start: int, now_ms: int) -> None:
+    """But where a zone skipped a date, as Samoa did."""
+    window = Window(span, zone=zone, week_start=week_start)
+    bounds = window.bounds(now_ms)
+    assert bounds
+    number = window.period(now_ms)
+    assert [window.period(ms) for ms in (bounds[0], bounds[1] - 1)] == [number, number]
+    assert window.period(bounds[1]) - number in ((1,) if zone != "Pacific/Apia" else (1, 2))
+
+
+SHARED = Budget(
+    "b", 1_001, Unit.NANO_USD, DAY, priorities=(("low", 0), ("normal", 33), ("top", 100)), overage=50
+)
+
+
+@pytest.mark.parametrize(
+    ("priority", "ceiling"), [("low", 0), ("normal", 330), ("", 330), ("top", 1_051), ("other", 1_051)]
+)
+def test_a_priority_has_its_share_and_the_whole_limit_its_overage(priority: str, ceiling: int) -> None:
+    line = plan_of(SHARED, subject=Subject(priority=priority)).budgets[0]
+    assert (line.limit, line.ceiling, ceiling_of(SHARED, priority)) == (1_001, ceiling, ceiling)
+    assert plan_of(SHARED, subject=Subject(priority=priority)).refuses(ceiling, 0) is Reason.NONE
+    refused = plan_of(SHARED, subject=Subject(priority=priority)).refuses(ceiling + 1, 0)
+    assert refused is Reason.CAN_NEVER_FIT
+    assert line.steps[-1] == (1_001, 100)
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "end", "window"),
+    [
+        (60_000, "~60000+1000", "~60"),
+        (90_000, "~90000+1500", "~90"),
+        (3_600_000, "~3600000+60000", "~3600"),
+        (1_000, "~1000+17", "~1"),
+    ],
+)
+def test_a_rolling_window_has_no_bounds_and_is_named_for_its_length(
+    length_ms: int, end: str, window: str
+) -> None:
+    plan = plan_of(Budget("b", 5, Unit.TOKENS, Window(Span.ROLLING, length_ms)))
+    line = plan.budgets[0]
+    assert (line.counter, line.end) == (f"acme:b:b::t{window}", end)
+    assert (line.start_ms, line.end_ms, counter_window(line.counter)) == (0, 0, (0, 0))
+    assert (plan.valid_from_ms, plan.valid_until_ms) == (0, FOREVER_MS)
+    assert rolling_ms(end) == (length_ms, -(-length_ms // 60))
+
+
+@given(st.integers(1, 10_000_000), st.integers(0, 4_000_000_000_000))
+def test_an_instant_leaves_a_rolling_window_with_its_bucket(length_ms: int, at_ms: int) -> None:
+    bucket_ms = Window(Span.ROLLING, length_ms).bucket_ms
+    bucket = bucket_of(f"~{length_ms}+{bucket_ms}", at_ms)
+    assert bucket is not None
+    assert at_ms + length_ms < bucket.leaves_ms <= at_ms + length_ms + bucket_ms
+    assert bucket.number * bucket_ms <= at_ms < (bucket.number + 1) * bucket_ms
+    assert bucket_of(str(at_ms), at_ms) is bucket_of("0", at_ms) is bucket_of("session", at_ms) is None

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -145,3 +146,43 @@ async def test_an_extension_is_weighed_by_the_limit_in_force(office: Office) -> 
     assert office.held() == 50
     await office.apply("unmatched: allow")  # a budget that was dropped refuses no more
     assert (await office.engine.extend(more)).nano_usd == 61
+
+
+async def test_an_extension_is_weighed_by_the_share_of_its_priority(office: Office) -> None:
+    limit = "limit: 0.0000001 USD, overage: 0.00000002 USD"
+    await office.apply(f"budgets:\n  all: {{{limit}, window: total, priorities: {{low: 60%}}}}")
+    await office.reserve(50, reservation_id="low", subject={"priority": "low"})
+    more = ExtendCall("acme", "low", b"", "e", 0, Cost(11, 0))
+    assert (await office.engine.extend(more)).nano_usd == 50
+    await office.reserve(10, reservation_id="other", subject={"priority": "high"})
+    assert (await office.engine.extend(more._replace(more=Cost(1, 0)))).nano_usd == 50
+    most = more._replace(reservation_id="other", more=Cost(60, 0))
+    assert (await office.engine.extend(most)).nano_usd == 70
+    assert office.held() == 120
+
+
+LADDER = """
+prices: {models: {big: {input: 10, output: 10}, small: {input: 1, output: 1}}}
+budgets: {all: {limit: 0.0001 USD, window: total, on_exhausted: downgrade}}
+downgrade: [{model: big, to: [dear, small], at: 50%}]
+"""
+
+
+async def test_a_cheaper_model_is_used_above_the_share_that_its_ladder_sets(office: Office) -> None:
+    """A call costs 40,000 of 100,000 with the big model, 4,000 with the small one; `dear` has no price."""
+    await office.apply(LADDER)
+    asked: dict[str, Any] = {"model": "big", "estimate": in_tokens(2, 2)}
+    first = await office.reserve(reservation_id="first", **asked)
+    assert (first.model, first.nano_usd, first.downgrade) == ("big", 40_000, None)
+    for n in range(15):
+        decision = await office.reserve(reservation_id=f"r{n}", **asked)
+        assert (decision.model, decision.nano_usd) == ("small", 4_000)
+        assert decision.downgrade is not None
+        assert (decision.downgrade.asked_model, decision.downgrade.budget) == ("big", "all")
+    assert office.held() == 100_000
+    refused = await office.reserve(reservation_id="last", **asked)
+    assert refused.refusal is not None
+    assert (refused.refusal.budget, refused.refusal.shortfall) == ("all", 40_000)
+    again = await office.reserve(reservation_id="r0", **asked)
+    assert (again.model, again.nano_usd) == ("small", 4_000)
+    assert again.downgrade is not None
