@@ -251,7 +251,7 @@ class Desk:
 
     async def balance(self, session: str = "") -> list[int]:
         """Funds, balance, held of each wallet; spent, held of each budget. Ends what is due first."""
-        _, accounts, values = await self.counters(session)
+        _, accounts, values, _ = await self.counters(session)
         return [amount for a in accounts for amount in (a.funds, a.balance, a.held)] + values
 
     async def lots(self) -> list[tuple[str, int]]:

@@ -155,16 +155,14 @@ class Decision:
 NOTHING = Taken(0, 0, 0, 0)
 
 
-def explain_downgrade(asked_model: str, reason: Reason, budget: str, group: str, soft: bool) -> Downgrade:
-    """Says why the model that was asked for is not used. `soft`: it was weighed against lower limits."""
+def explain_downgrade(asked_model: str, reason: Reason, budget: str, group: str) -> Downgrade:
+    """Says why the model that was asked for is not used."""
     if not budget:
         text = FIXED_MESSAGES.get(reason, "the call is larger than a whole limit")
         if reason is Reason.INSUFFICIENT_FUNDS:
             text = "no wallet can pay for it"
-    elif soft:
-        text = f"budget {_named(budget, group)} has passed the share of its limit that the ladder sets"
     else:
-        text = f"budget {_named(budget, group)} has no room for it"
+        text = f"budget {_named(budget, group)} has too little left for it"
     return Downgrade(asked_model, reason, budget, "", f"{asked_model} is not used: {text}")
 
 
@@ -192,10 +190,14 @@ def explain_refusal(
     values: Sequence[int],
     taken: Taken,
     now_ms: int,
+    room_ms: int = 0,
 ) -> Refusal:
-    """Says what binds. `values`: balance and held of each wallet, spent and held of each line."""
+    """Says what binds. `values`: balance and held of each wallet, spent and held of each line.
+
+    `room_ms`: when the budget that binds has room by time alone; 0: when its window ends.
+    """
     if reason is Reason.CAN_NEVER_FIT:
-        line = next(x for x in lines if x.rank and taken[x.slot] > x.ceiling)
+        line = lines[too_small(lines, taken) - 1]
         short = taken[line.slot] - line.ceiling
         text = (
             f"{amount_text(taken[line.slot], line.unit)} is more than the whole limit of {_budget_text(line)}"
@@ -204,7 +206,9 @@ def explain_refusal(
     if binds:
         line = lines[binds - 1]
         at = 2 * (len(wallets) + binds - 1)
-        return _exhausted(reason, line, values[at] + values[at + 1] + taken[line.slot] - line.ceiling, now_ms)
+        short = values[at] + values[at + 1] + taken[line.slot] - line.ceiling
+        room_ms = room_ms or line.end_ms
+        return _exhausted(reason, line, short, max(1, room_ms - now_ms) if room_ms else None)
     if reason is Reason.INSUFFICIENT_FUNDS and wallets:
         wallet = wallets[-1]
         at = 2 * (len(wallets) - 1)
@@ -218,11 +222,14 @@ def explain_refusal(
     return Refusal(reason, FIXED_MESSAGES[reason])
 
 
-def _exhausted(reason: Reason, line: BudgetLine, shortfall: int, now_ms: int) -> Refusal:
+def too_small(lines: Sequence[BudgetLine], taken: Taken) -> int:
+    """The first budget whose whole ceiling is too small for the call, from 1; 0: none is."""
+    return next((i for i, line in enumerate(lines, 1) if line.rank and taken[line.slot] > line.ceiling), 0)
+
+
+def _exhausted(reason: Reason, line: BudgetLine, shortfall: int, wait_ms: int | None) -> Refusal:
     if reason is Reason.CONCURRENCY_LIMITED:
-        retry_after_ms: int | None = CONCURRENCY_RETRY_MS
-    else:
-        retry_after_ms = max(1, line.end_ms - now_ms) if line.end_ms else None
+        wait_ms = CONCURRENCY_RETRY_MS
     return Refusal(
         reason,
         f"{_budget_text(line)} {_used_up(line, shortfall)}",
@@ -230,7 +237,7 @@ def _exhausted(reason: Reason, line: BudgetLine, shortfall: int, now_ms: int) ->
         group=line.group,
         shortfall=shortfall,
         unit=line.unit,
-        retry_after_ms=retry_after_ms,
+        retry_after_ms=wait_ms,
     )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from tallystick.core.decision import Advice
-from tallystick.core.plan import SLOTS, Plan, Taken
+from tallystick.core.errors import InvalidArgument
+from tallystick.core.plan import Plan, Taken
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
@@ -33,17 +34,14 @@ class Adviser:
         """What would be allowed now instead of this call."""
         first = 2 * len(plan.wallets)
         funds, values = refused.values[:first], refused.values[first:]
-        at_ms = _when(plan, estimate, values, funds, refused)
         more = _more(plan, refused)
         if refused.reason not in OF_ROOM or estimate.usage is None:
-            return Advice(at_ms=at_ms, more=more)
+            return Advice(more=more)
         known = {line.counter: values[2 * i : 2 * i + 2] for i, line in enumerate(plan.budgets)}
         names = [name for name in models_of(rules.policy) if name != plan.model]
-        others = [
-            self._planner.plan(rules, subject, estimate._replace(model=name, provider="")) for name in names
-        ]
+        others = [self._planner.plan(rules, subject, estimate._replace(model=name)) for name in names]
         model = _cheaper(plan, others, estimate, known, funds)
-        return Advice(model, _longest(plan, estimate, values, funds), at_ms, more)
+        return Advice(model, _longest(plan, estimate, values, funds), more=more)
 
 
 def _cheaper(
@@ -56,7 +54,10 @@ def _cheaper(
     """The dearest model that is cheaper than the one asked for, and fits."""
     asked, best, model = cost_of(estimate, plan.price).nano_usd, -1, ""
     for other in others:
-        cost = cost_of(estimate, other.price)
+        try:
+            cost = cost_of(estimate, other.price)
+        except InvalidArgument:  # so dear that the amount is none
+            continue
         if best < cost.nano_usd < asked and all(line.counter in known for line in other.budgets):
             values = [value for line in other.budgets for value in known[line.counter]]
             if _fits(other, values, funds, Taken(*cost)):
@@ -92,34 +93,6 @@ def _longest(plan: Plan, estimate: Estimate, values: list[int], funds: list[int]
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-def _when(plan: Plan, estimate: Estimate, values: list[int], funds: list[int], refused: Refused) -> int:
-    """When the call would fit by time alone: every budget without room has a window that ends."""
-    if refused.reason in (Reason.NONE, Reason.CAN_NEVER_FIT) or refused.reason < Reason.CAN_NEVER_FIT:
-        return 0
-    cost = cost_of(estimate, plan.price)
-    taken, at_ms = Taken(*cost), 0
-    for i, line in enumerate(plan.budgets):
-        takes = taken[line.slot]
-        if line.rank and takes and values[2 * i] + values[2 * i + 1] + takes > line.ceiling:
-            if not line.end_ms:
-                return 0
-            at_ms = max(at_ms, line.end_ms)
-    pays = [
-        not taken[SLOTS[wallet.unit]] or funds[2 * i + 1] + taken[SLOTS[wallet.unit]] <= funds[2 * i]
-        for i, wallet in enumerate(plan.wallets)
-    ]
-    if plan.wallets and not any(pays):
-        ends = [
-            wallet.grant.expires_ms
-            for wallet in plan.wallets
-            if wallet.grant and taken[SLOTS[wallet.unit]] <= wallet.grant.amount
-        ]
-        if not ends:
-            return 0
-        at_ms = max(at_ms, min(ends))
-    return at_ms
 
 
 def _more(plan: Plan, refused: Refused) -> str:

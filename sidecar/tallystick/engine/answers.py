@@ -16,7 +16,7 @@ from tallystick.core.decision import (
 from tallystick.core.hold import Hold, seal, tally_record
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
-from tallystick.engine.explaining import funds_of
+from tallystick.engine.explaining import funds_of, refusal_of
 from tallystick.store.asks import Counters, ExtendAsk, Held, Refused, ReserveAsk
 
 
@@ -72,7 +72,7 @@ def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
 def _downgrade(plan: Plan, held: Held) -> Downgrade:
     line = plan.budgets[held.binds - 1] if held.binds else None
     budget, group = (line.name, line.group) if line else ("", "")
-    return explain_downgrade(plan.model, held.reason, budget, group, plan.soft is not None)
+    return explain_downgrade(plan.model, held.reason, budget, group)
 
 
 def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
@@ -84,7 +84,7 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
         wallet = WalletLine(name, group, wallet_unit, counter)
     if hold.asked_model != hold.model:
         budget, group = parse_counter(bound)[:2] if bound else ("", "")
-        downgrade = explain_downgrade(hold.asked_model, Reason(reason), budget, group, plan.soft is not None)
+        downgrade = explain_downgrade(hold.asked_model, Reason(reason), budget, group)
     record = tally_record(
         content=content,
         reserved_ms=reserved_ms,
@@ -110,8 +110,8 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
     )
 
 
-def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
-    """A DENY, with what binds."""
+def deny(plan: Plan, ask: ReserveAsk, refused: Refused, room_ms: int) -> Decision:
+    """A DENY, with what binds. `room_ms`: when that has room by time alone; 0: never, or see its window."""
     told = ask.tries[refused.tried - 1]
     return Decision(
         reservation_id=ask.reservation_id,
@@ -121,15 +121,7 @@ def deny(plan: Plan, ask: ReserveAsk, refused: Refused) -> Decision:
         tokens=told.tokens,
         lines=plan.budgets,
         values=refused.values[2 * len(plan.wallets) :],
-        refusal=explain_refusal(
-            refused.reason,
-            refused.binds,
-            wallets=plan.wallets,
-            lines=plan.budgets,
-            values=refused.values,
-            taken=Taken(told.nano_usd, told.tokens),
-            now_ms=refused.stamp.now_ms,
-        ),
+        refusal=refusal_of(plan, refused, Taken(told.nano_usd, told.tokens), room_ms),
         now_ms=refused.stamp.now_ms,
         plan=plan,
     )
@@ -156,8 +148,10 @@ def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     """The refusal of an extension; the hold stays as it was."""
     if _never_fits(hold, ask):
         refused = refused._replace(reason=Reason.CAN_NEVER_FIT, binds=0)
+    # It counts in the windows of the Reserve: their end gives no room.
     lines = [
-        replace(line, ceiling=ceiling) for line, (ceiling, _) in zip(lines_of(hold), ask.limits, strict=True)
+        replace(line, ceiling=ceiling, end_ms=0)
+        for line, (ceiling, _) in zip(lines_of(hold), ask.limits, strict=True)
     ]
     wallets = []
     if hold.wallet:

@@ -10,18 +10,20 @@ from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUn
 from tallystick.core.hold import Terms, seal, terms_of, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
+from tallystick.core.plan import Plan, Taken
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
 from tallystick.engine.advice import Adviser
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.asks import limits_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
-from tallystick.engine.estimates import Estimate, Estimator
-from tallystick.engine.explaining import Explanation, explain
+from tallystick.engine.estimates import Estimate, Estimator, cost_of
+from tallystick.engine.explaining import Explanation, explain, refusal_of
 from tallystick.engine.hindsight import Hindsight
 from tallystick.engine.learned import Learned
 from tallystick.engine.planner import Planner
 from tallystick.engine.rules import Rules
+from tallystick.engine.waiting import Room, look_ahead
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import (
     Again,
@@ -109,13 +111,19 @@ class Engine:
             if isinstance(reply, Held):
                 return allow(self._tally_key, plan, ask, reply)
             if isinstance(reply, Refused):
-                decision = deny(plan, ask, reply)
-                decision.advice = self._adviser.advise(rules, subject, estimate, plan, reply)
+                room = await self._room(rules, estimate, plan, reply)
+                decision = deny(plan, ask, reply, room.binding_ms)
+                advice = self._adviser.advise(rules, subject, estimate, plan, reply)
+                decision.advice = advice._replace(at_ms=room.call_ms)
                 return decision
             if isinstance(reply, Replayed):
                 return repeat(self._tally_key, plan, reservation_id, reply.hold)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
+
+    async def _room(self, rules: Rules, estimate: Estimate, plan: Plan, refused: Refused) -> Room:
+        taken = Taken(*cost_of(estimate, plan.price))
+        return await look_ahead(self._store, rules.policy, plan, refused, taken)
 
     def give_back(self, tenant: str, reservation_id: str) -> None:
         """Releases a hold whose caller left before the answer, in the background."""
@@ -247,10 +255,13 @@ class Engine:
                 states.append(reply)
             else:
                 explanation, refused = explain(plan, tries, states)
-                if refused:
-                    advice = self._adviser.advise(rules, subject, estimate, plan, refused)
-                    explanation = explanation._replace(advice=advice)
-                return explanation
+                if refused is None:
+                    return explanation
+                room = await self._room(rules, estimate, plan, refused)
+                taken = Taken(explanation.nano_usd, explanation.tokens)
+                advice = self._adviser.advise(rules, subject, estimate, plan, refused)
+                refusal = refusal_of(plan, refused, taken, room.binding_ms)
+                return explanation._replace(refusal=refusal, advice=advice._replace(at_ms=room.call_ms))
         raise StoreUnavailable("the store has too much to end; ask again")
 
     async def balance(self, call: BalanceCall) -> Balance:

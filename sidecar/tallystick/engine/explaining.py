@@ -1,6 +1,7 @@
 """Why a call would be decided as it would: every wallet and budget, in the order considered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tallystick.core.decision import (
@@ -11,6 +12,7 @@ from tallystick.core.decision import (
     WalletState,
     explain_downgrade,
     explain_refusal,
+    too_small,
 )
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.reasons import Reason
@@ -68,7 +70,7 @@ def explain(
         reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)
         steps += _steps(each, values, wallets, (reason, binds, payer))
         if not reason:
-            downgrade = _downgrade(plan, each, tries[0], refusals)
+            downgrade = _downgrade(plan, each, refusals)
             version = plan.policy_version
             return (
                 Explanation(each.plan.model, each.nano_usd, each.tokens, None, downgrade, steps, version),
@@ -76,16 +78,19 @@ def explain(
             )
         refusals.append((reason, binds))
     reason, binds = refusals[told]
-    each, stamp = tries[told], of_plan[plan].stamp
-    refused = Refused(stamp, reason, binds, funds + of_plan[plan].values, told + 1)
-    refusal = explain_refusal(
-        reason, binds, wallets=plan.wallets, lines=plan.budgets, values=refused.values,
-        taken=Taken(each.nano_usd, each.tokens), now_ms=stamp.now_ms,
+    each = tries[told]
+    refused = Refused(of_plan[plan].stamp, reason, binds, funds + of_plan[plan].values, told + 1)
+    return Explanation(
+        plan.model, each.nano_usd, each.tokens, None, None, steps, plan.policy_version
+    ), refused
+
+
+def refusal_of(plan: Plan, refused: Refused, taken: Taken, room_ms: int) -> Refusal:
+    """Why not. `room_ms`: when what binds has room by time alone; 0: never, or see its window."""
+    return explain_refusal(
+        refused.reason, refused.binds, wallets=plan.wallets, lines=plan.budgets,
+        values=refused.values, taken=taken, now_ms=refused.stamp.now_ms, room_ms=room_ms,
     )  # fmt: skip
-    explanation = Explanation(
-        plan.model, each.nano_usd, each.tokens, refusal, None, steps, plan.policy_version
-    )
-    return explanation, refused
 
 
 def _steps(
@@ -93,11 +98,14 @@ def _steps(
 ) -> list[Step]:
     reason, binds, payer = decided
     taken, model, steps = Taken(each.nano_usd, each.tokens), each.plan.model, []
+    if reason is Reason.CAN_NEVER_FIT:
+        binds = too_small(each.plan.budgets, taken)
     ceilings = each.soft or [line.ceiling for line in each.plan.budgets]
     for i, (line, ceiling) in enumerate(zip(each.plan.budgets, ceilings, strict=True)):
         spent, held, takes = values[2 * i], values[2 * i + 1], taken[line.slot]
         fits = not line.rank or not takes or spent + held + takes <= ceiling
-        steps.append(Step(model, BudgetState(line, spent, held), takes, fits, binds == i + 1))
+        state = BudgetState(replace(line, ceiling=ceiling), spent, held)
+        steps.append(Step(model, state, takes, fits, binds == i + 1))
     for i, wallet in enumerate(wallets if each.plan.wallets else ()):
         takes = taken[SLOTS[wallet.unit]]
         fits = not takes or takes <= wallet.available
@@ -106,13 +114,9 @@ def _steps(
     return steps
 
 
-def _downgrade(
-    plan: Plan, chosen: Try, first: Try, refusals: Sequence[tuple[Reason, int]]
-) -> Downgrade | None:
+def _downgrade(plan: Plan, chosen: Try, refusals: Sequence[tuple[Reason, int]]) -> Downgrade | None:
     if chosen.plan is plan:
         return None
     reason, binds = refusals[0]
     line = plan.budgets[binds - 1] if binds else None
-    return explain_downgrade(
-        plan.model, reason, line.name if line else "", line.group if line else "", first.soft is not None
-    )
+    return explain_downgrade(plan.model, reason, line.name if line else "", line.group if line else "")

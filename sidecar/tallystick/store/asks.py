@@ -1,5 +1,6 @@
 """What a store is asked, and what it answers, as plain values."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -164,6 +165,8 @@ class Counters(NamedTuple):
     """Of each wallet of the plan; what its period grants is not in it until it is used."""
     values: list[int]
     """Spent and held of each budget of the plan."""
+    parts: Sequence[int] = ()
+    """What was spent in the sub-buckets that were asked for."""
 
 
 class CreditAsk(NamedTuple):

@@ -80,8 +80,11 @@ class Store(Protocol):
         """
         ...
 
-    async def balance(self, plan: Plan) -> Counters | Again:
-        """The accounts of the wallets of the plan; spent and held of each of its budgets."""
+    async def balance(self, plan: Plan, parts: Sequence[str] = ()) -> Counters | Again:
+        """The accounts of the wallets of the plan; spent and held of each of its budgets.
+
+        `parts`: the counters (`COUNTER:s@N`) of sub-buckets of rolling windows to read as well.
+        """
         ...
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:

@@ -190,13 +190,14 @@ class MemoryStore:
         p.wrote()
         return Extended(p.stamp(), hold.expires_ms, hold.nano_usd, hold.tokens)
 
-    async def balance(self, plan: Plan) -> Counters | Again:
+    async def balance(self, plan: Plan, parts: Sequence[str] = ()) -> Counters | Again:
         """See `Store.balance`."""
         p = self._begin(plan.tenant)
         if self._stale(p, plan) or p.end_due(END_BEFORE_REFUSAL):
             return Again(p.now_ms, p.version(plan.tenant))
         accounts = [p.account(wallet.counter) for wallet in plan.wallets]
-        return Counters(p.stamp(), accounts, p.values(plan.budgets))
+        spent = [p.count.get(part, 0) for part in parts]
+        return Counters(p.stamp(), accounts, p.values(plan.budgets), spent)
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""

@@ -175,19 +175,21 @@ class ValkeyStore:
             return Refused(stamp_of(reply), Reason(reply[4]), reply[5], values_of(reply[6]))
         return Extended(stamp_of(reply), reply[4], int(reply[5]), int(reply[6]))
 
-    async def balance(self, plan: Plan) -> Counters | Again:
+    async def balance(self, plan: Plan, parts: Sequence[str] = ()) -> Counters | Again:
         """See `Store.balance`."""
         args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
         args.append(self._retention_ms)
         args += [f"{line.counter}:{suffix}" for line in plan.wallets for suffix in ACCOUNT]
         args += [f"{line.counter}:{suffix}" for line in plan.budgets for suffix in "sh"]
+        args += parts
         reply = await self._runner.run("balance", plan.tenant, args)
         if reply[0] == AGAIN:
             return Again(reply[1], int(reply[2]))
         cells, width = reply[4], len(ACCOUNT)
         first = width * len(plan.wallets)
+        second = first + 2 * len(plan.budgets)
         accounts = [account_of(cells[i : i + width]) for i in range(0, first, width)]
-        return Counters(stamp_of(reply), accounts, values_of(cells[first:]))
+        return Counters(stamp_of(reply), accounts, values_of(cells[first:second]), values_of(cells[second:]))
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
