@@ -70,8 +70,15 @@ class Books:
 
     def shift_clock(self, tenant: str, ms: int) -> None:
         """Puts the clock of the tenant's partition ahead, until `put_clocks_right`."""
+        self._set_clock(tenant, f"+{ms}")
+
+    def stop_clock(self, tenant: str, now_ms: int) -> None:
+        """Stops the clock of the tenant's partition at a Unix time, until `put_clocks_right`."""
+        self._set_clock(tenant, str(now_ms))
+
+    def _set_clock(self, tenant: str, time: str) -> None:
         key = partition_keys(partition_of(tenant, self.partitions))[0]
-        self.raw.hset(key, "time", f"+{ms}")
+        self.raw.hset(key, "time", time)
         self._shifted.add(key)
 
     def put_clocks_right(self) -> None:

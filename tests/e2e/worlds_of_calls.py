@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any, ClassVar
 
-from tallystick.store.keys import partition_keys, partition_of
+from tallystick.store.keys import partition_of
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import Books
 from tests.e2e.caller import ALLOW, Caller, new_tenant, ref
@@ -37,7 +37,6 @@ class World:
         caller.tenant = new_tenant()
         while partition_of(caller.tenant, books.partitions) != PARTITION:
             caller.tenant = new_tenant()
-        self._meta = partition_keys(PARTITION)[0]
         self.stop_clock(max(time.time_ns() // 1_000_000, World.latest_ms + 1))
         self.granted = False
         caller.apply(self.policy())
@@ -45,8 +44,7 @@ class World:
     def stop_clock(self, now_ms: int) -> None:
         """Until `Books.put_clocks_right`."""
         self.now_ms = World.latest_ms = now_ms
-        self.books.shift_clock(self.caller.tenant, 0)
-        self.books.raw.hset(self._meta, "time", str(now_ms))
+        self.books.stop_clock(self.caller.tenant, now_ms)
 
     def policy(self) -> str:
         choice, lines = self.choice, [PRICES]
