@@ -42,10 +42,8 @@ from tallystick.store.asks import (
 from tallystick.store.keys import partition_of
 from tallystick.store.memory_funds import credit, move
 from tallystick.store.memory_learning import learn
-from tallystick.store.memory_partition import Partition, drawn_text
+from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve
-
-END_BEFORE_REFUSAL = 500
 
 
 class MemoryStore:

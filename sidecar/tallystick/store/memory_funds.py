@@ -4,7 +4,7 @@ from tallystick.core.errors import FundsMissing, IdMismatch
 from tallystick.core.lots import Account, Lot
 from tallystick.core.plan import WalletLine
 from tallystick.store.asks import CreditAsk, MoveAsk, Moved, MoveKind
-from tallystick.store.memory_partition import Partition
+from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition
 from tallystick.store.memory_reserve import Opened, open_wallet
 
 
@@ -42,6 +42,7 @@ def move(p: Partition, tenant: str, ask: MoveAsk) -> Moved:
 
 
 def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tuple[Lot, ...]]:
+    p.end_due(END_BEFORE_REFUSAL)
     source, (opened, gone) = ask.source.counter, _open(p, ask.source)
     account, back = opened.account, ask.kind is MoveKind.RECLAIM
     available = account.available

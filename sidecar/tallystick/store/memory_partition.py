@@ -16,6 +16,8 @@ from tallystick.store.asks import Stamp
 
 SESSION_LIFE_MS = 7_776_000_000
 RETRY_MS = 3_600_000
+END_BEFORE_REFUSAL = 500
+"""The most that one call ends, so that it stays short."""
 EPOCH = 1
 
 
@@ -125,10 +127,12 @@ class Partition:
         counter, unit = hold.wallet
         in_tokens = unit is Unit.TOKENS
         account = self.account(counter)
+        funds = account.funds
+        account.lapse(self.now_ms)  # what nobody holds is gone, whether the sweeper has come by or not
         if hold.state is State.OPEN:
             account.held -= hold.tokens if in_tokens else hold.nano_usd
         before = hold.charged_tokens if in_tokens else hold.charged_nano_usd
-        change, funds = (tokens if in_tokens else nano_usd) - before, account.funds
+        change = (tokens if in_tokens else nano_usd) - before
         if change > 0:
             hold.drawn = hold.drawn + account.charge(change)
         elif change:

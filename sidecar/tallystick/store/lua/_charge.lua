@@ -11,9 +11,11 @@ local function pay(hold, id, nano, tokens)
   if hold.wallet == '' then return nil end
   local in_tokens = hold.wallet_unit == 't'
   local a = open_account(hold.wallet)
+  local funds = a.funds
+  lapse(a) -- what nobody holds is gone, whether the sweeper has come by or not
   if hold.state == 'O' then a.held = add(a.held, negate(in_tokens and hold.tokens or hold.nano)) end
   local before = in_tokens and hold.charged_tokens or hold.charged_nano
-  local change, funds = add(in_tokens and tokens or nano, negate(before)), a.funds
+  local change = add(in_tokens and tokens or nano, negate(before))
   if less('0', change) then
     a.balance = add(a.balance, negate(change))
     for _, lot in ipairs(draw(a, change)) do hold.drawn[#hold.drawn + 1] = lot end

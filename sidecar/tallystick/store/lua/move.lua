@@ -8,7 +8,7 @@
 --      wallet, where there is one
 --   {1 DENY, now, seq, epoch, available}: there is not so much
 --   {3 REPLAY, now, seq, epoch, amount, '', account, account}   {4 MISMATCH}
--- include _begin _exact _compare _lots _grants _move
+-- include _begin _exact _amounts _ends _grants _move
 local tenant, id, kind, amount, retention_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[8])
 local from = cjson.decode(ARGV[4])
 local to = ARGV[5] ~= '' and cjson.decode(ARGV[5])
@@ -23,6 +23,7 @@ if before then
 end
 
 local source = kind == 'reclaim' and to[1] or nil
+end_due(END_BEFORE_REFUSAL, retention_ms)
 local account = open_wallet(from)
 local available = add(account.balance, negate(account.held))
 if source then
@@ -33,7 +34,10 @@ if source then
   available = least(available, allocated)
   if amount == '0' then amount = available end
 end
-if less(available, amount) or not less('0', amount) then return {1, now, seq, epoch, available} end
+if less(available, amount) or not less('0', amount) then
+  finish()
+  return {1, now, seq, epoch, available}
+end
 
 local target = to and open_wallet(to)
 append_opened(tenant, from, account)
