@@ -54,6 +54,7 @@ class Books:
                 for name, cells in entries
             ],
             {k.decode(): v.decode() for k, v in policies.items()},
+            {k.decode(): v.decode() for k, v in counts.items() if k[-1:] in TEXTS},
         )
 
     def of_tenant(self, tenant: str) -> State:
@@ -66,6 +67,7 @@ class Books:
             {name: value for name, value in state.due.items() if name[2:].startswith(own)},
             [entry for entry in state.log if entry.fields["tenant"] == tenant],
             {name: value for name, value in state.policy.items() if name.startswith(own)},
+            {name: value for name, value in state.texts.items() if name.startswith(own)},
         )
 
     def shift_clock(self, tenant: str, ms: int) -> None:
