@@ -1,5 +1,6 @@
 """`tallystick wallet`: prepaid funds."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tallystick.v1 import budget_pb2 as pb
 
 ALL = "all"
+_BETWEEN_VALUES = re.compile(r",(?=[^,=\s]+=)")
+"""Values may have commas themselves."""
 
 
 def _wallet(metavar: str, text: str) -> Any:
@@ -285,5 +288,5 @@ def _find_wallets(tenant: str, connection: AdminConnection) -> Any:
 
 
 def _has(group: str, values: dict[str, str]) -> bool:
-    """Whether a group, as text, has these values; they may have commas themselves."""
-    return all(f",{name}={value}," in f",{group}," for name, value in values.items())
+    """Whether a group, as text, has these values."""
+    return {f"{name}={value}" for name, value in values.items()} <= set(_BETWEEN_VALUES.split(group))

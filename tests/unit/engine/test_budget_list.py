@@ -1,7 +1,7 @@
 """The budgets of a policy as their administrator sees them, on the store in memory and as a pure function."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.counters import group_text
@@ -133,6 +133,7 @@ def test_so_many_and_no_more(more: int) -> None:
 AMOUNTS = st.integers(-(2**70), 2**70)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=5), st.tuples(AMOUNTS, AMOUNTS), max_size=20))
 def test_each_group_is_there_once_whatever_its_name(used: dict[str, tuple[int, int]]) -> None:
     counters = {counter(DAILY, group_text(("user",), {"user": user})): both for user, both in used.items()}
