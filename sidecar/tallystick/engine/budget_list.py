@@ -73,7 +73,7 @@ def list_budgets(
     wanted = set(group_text(tuple(call.group), call.group).split(",")) if call.group else set[str]()
     for counter, (spent, held) in counters.items():
         parsed = parse_budget_counter(counter)
-        if wanted <= set(parsed.group.split(",")):
+        if not wanted or wanted <= set(parsed.group.split(",")):
             groups[parsed.name, parsed.per, parsed.window].append(_Group(parsed.group, spent, held))
     states = (
         ListedBudget(budget, state)
