@@ -112,6 +112,11 @@ class Caller:
         found = self.administration.ListWallets(request, timeout=LONG_S).wallets
         return {wallet.group or wallet.name: wallet for wallet in found}
 
+    def list_budgets(self, budget: str = "", **group: str) -> Any:
+        """The budgets of the policy in force, with all their groups."""
+        request = apb.ListBudgetsRequest(tenant=self.tenant, budget=budget, group=group)
+        return self.administration.ListBudgets(request, timeout=LONG_S)
+
     def send_bytes(self, method: str, content: bytes) -> Any:
         """Any bytes to any method, as `/package.Service/Method`."""
         channel: Any = self.admin_channel if "AdminService" in method else self.channel

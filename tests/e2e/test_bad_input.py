@@ -92,6 +92,7 @@ NAMED: list[tuple[str, Ask]] = [
     ("tenant", lambda c: c.budgets.Balance(pb.BalanceRequest(), timeout=LONG_S)),
     ("tenant", lambda c: c.administration.GetPolicy(apb.GetPolicyRequest(), timeout=LONG_S)),
     ("tenant", lambda c: c.administration.ListWallets(apb.ListWalletsRequest(), timeout=LONG_S)),
+    ("tenant", lambda c: c.administration.ListBudgets(apb.ListBudgetsRequest(), timeout=LONG_S)),
     ("reservation_id", reserve(reservation_id="x" * 129)),
     ("reservation_id", reserve(reservation_id="é" * 65)),
     ("reservation_id", reserve(reservation_id="a\tb")),

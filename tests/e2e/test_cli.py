@@ -316,6 +316,80 @@ def test_debt_is_red_on_a_terminal(cli: Cli, user: str) -> None:
     assert re.search(r"\x1b\[1;31m *-0\.50 USD", coloured)
 
 
+def test_all_wallets_and_one_of_them(cli: Cli) -> None:
+    for user in ("lee", "lee, jr"):
+        credit = ("wallet", "credit", "acme", "user", "3 USD", "--group", f"user={user}")
+        cli.run(*credit, "--id", f"gift-{user[-2:]}")
+    text = cli.text("wallet", "list", "acme")
+    assert has_line(text, r"user user=lee, jr +3\.00 +0\.00 +0\.00 +3\.00 USD")
+    assert "gift-" not in text
+    assert cli.json("wallet", "list", "acme") == cli.json("wallet", "show", "acme")
+    one = ("wallet", "show", "acme", "user", "--group", "user=lee")
+    text = cli.text(*one)
+    assert has_line(text, r"user user=lee +paid +gift-ee +never +3\.00 USD")
+    assert "jr" not in text
+    assert [wallet["group"] for wallet in cli.json(*one)["wallets"]] == ["user=lee"]
+    assert cli.text("wallet", "show", "acme", "org") == "acme: no such wallet has had funds or spend yet\n"
+
+
+# budget
+
+
+def test_budgets_are_listed_with_every_group(cli: Cli, user: str) -> None:
+    cli.run("reserve", "acme", "--user", user, "--cost", "5 USD", "--id", f"b-{user}")
+    text = cli.text("budget", "list", "acme", TZ="Asia/Kolkata")
+    end = r"\d\d\d\d-\d\d-\d\dT05:30:00\+05:30"
+    amounts = r"+0\.00 USD +5\.00 USD +"
+    assert has_line(text, rf"daily user={user} +day +{end} +deny +20\.00 USD {amounts}15\.00 USD +25 %")
+    assert has_line(text, rf"ever user={user} +total +- +alert +50\.00 USD {amounts}45\.00 USD +10 %")
+    flight = r"2 concurrent +0 concurrent +1 concurrent +1 concurrent +50 %"
+    assert has_line(text, rf"in-flight user={user} +- +- +deny +{flight}")
+    listed = cli.json("budget", "list", "acme")
+    assert listed["truncated"] is False
+    (daily, *_) = [each for each in listed["budgets"] if each["state"]["group"] == f"user={user}"]
+    assert (daily["window"], daily["on_exhausted"]) == ("day", "ON_EXHAUSTED_DENY")
+    assert daily["state"]["held"] == "5000000000"
+
+
+def test_a_budget_is_shown_with_what_the_policy_says_of_it(cli: Cli) -> None:
+    budget = (
+        "{match: {team: [s*]}, per: [team], limit: 10 USD, window: rolling 1h, overage: 20%, alerts: [40, 60]"
+    )
+    (cli.directory / "shown.yaml").write_text(
+        f"tenant: shown\nbudgets:\n  hourly: {budget}, priorities: {{low: 50%}}}}\n"
+    )
+    cli.run("policy", "apply", "shown.yaml")
+    show = ("budget", "show", "shown", "hourly")
+    assert has_line(cli.text(*show), r"all +- +10\.00 USD +0\.00 USD +0\.00 USD +10\.00 USD +0 %")
+    for team, cost in (("search", "5 USD"), ("sales", "11 USD")):
+        cli.run("reserve", "shown", "--team", team, "--cost", cost)
+    text = cli.text(*show)
+    for line in (
+        *("hourly", r"limit +10\.00 USD", "window +rolling 1h", "per +team", r"match +team=s\*"),
+        *("when full +deny", r"overage +2\.00 USD", "priorities +low 50 %", "alerts +40 %, 60 %"),
+        r"team=sales +60 % +10\.00 USD +0\.00 USD +11\.00 USD +-1\.00 USD +110 %",
+        r"team=search +40 % +10\.00 USD +0\.00 USD +5\.00 USD +5\.00 USD +50 %",
+    ):
+        assert has_line(text, line), line
+    one = (*show, "--group", "team=search")
+    assert "sales" not in cli.text(*one)
+    shown = cli.json(*one)
+    assert [each["state"]["group"] for each in shown.pop("budgets")] == ["team=search"]
+    assert shown == {
+        "name": "hourly",
+        "match": {"team": ["s*"]},
+        "per": ["team"],
+        "alerts": [40, 60],
+        "priorities": {"low": 50},
+        "overage": "2000000000",
+        "truncated": False,
+    }
+
+
+def test_a_policy_without_budgets(cli: Cli) -> None:
+    assert cli.text("budget", "list", "pooled") == "pooled: the policy has no budgets\n"
+
+
 # reserve, settle, release, extend
 
 
@@ -482,6 +556,12 @@ def test_no_sidecar(cli: Cli) -> None:
         ("balance acme --timeout never", 2, "expected seconds"),
         ("balance acme --address here", 2, "--address: expected HOST:PORT or unix:PATH"),
         ("balance", 2, "Missing argument 'TENANT'"),
+        ("budget list nobody", 1, "tallystick: not found: tenant nobody has no policy"),
+        ("budget show nobody daily", 1, "tallystick: not found: tenant nobody has no policy"),
+        ("budget show acme dayly", 1, "budget: expected a budget of the policy (daily, ever, in-flight)"),
+        ("budget show acme daily --group team=x", 1, "group: expected values of the budget's per: user"),
+        ("budget show acme daily --group x", 2, "--group: expected NAME=VALUE, not 'x'"),
+        ("wallet show acme user --group x", 2, "--group: expected NAME=VALUE, not 'x'"),
         ("blance acme", 2, "No such command"),
     ],
 )
@@ -586,7 +666,19 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
-    *("wallet credit", "wallet show", "balance", "reserve", "settle", "release", "extend", "version"),
+    *(
+        "wallet credit",
+        "wallet list",
+        "wallet show",
+        "budget list",
+        "budget show",
+        "balance",
+        "reserve",
+        "settle",
+        "release",
+        "extend",
+        "version",
+    ),
 )
 
 

@@ -369,6 +369,7 @@ class Stores(RuleBasedStateMachine):
         plan = self.plan(tenant, user, session, off=off)
         self.world.both(lambda store: store.balance(plan))
         self.world.both(lambda store: store.wallets(tenant))
+        self.world.both(lambda store: store.budgets(tenant))
 
     @rule(ms=st.sampled_from(MOVES_MS))
     def move(self, ms: int) -> None:

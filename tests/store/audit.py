@@ -64,10 +64,9 @@ def check_kept(state: State) -> None:
             and unit_and_window[1:]
         ):
             assert f"w:{name.rpartition(':')[0]}" in state.due, name
-    _check_lots_are_due(state)
 
 
-def _check_lots_are_due(state: State) -> None:
+def check_lots_due(state: State) -> None:
     """A lot that expires has its entry; one that outlived its expiry is kept for open holds alone."""
     clock = state.meta.get("clock", 0)
     for name, text in state.texts.items():
@@ -210,6 +209,7 @@ def check_all(state: State, forgotten: Iterable[str] = ()) -> None:
     forgotten = set(forgotten)
     check_holds(state)
     check_kept(state)
+    check_lots_due(state)
     check_lots(state)
     check_ledger(state, forgotten)
     check_money(state)

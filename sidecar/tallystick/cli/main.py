@@ -11,12 +11,13 @@ import typer
 from tallystick.cli.about import demo, version
 from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
+from tallystick.cli.budgets import list_budgets, show_budget
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
-from tallystick.cli.wallets import allocate, credit, debit, reclaim, show_wallets
+from tallystick.cli.wallets import allocate, credit, debit, list_wallets, reclaim, show_wallets
 
 HELP = (
     "Decides on AI spend before it happens.\n\nReserve the cost before a call to a model provider, settle "
@@ -89,7 +90,23 @@ register(
     "tallystick wallet reclaim acme user org all --from-group user=alice",
     "tallystick wallet reclaim acme user org '2 USD' --from-group user=alice",
 )
-register(wallet, show_wallets, "tallystick wallet show acme", name="show")
+register(
+    wallet,
+    show_wallets,
+    "tallystick wallet show acme",
+    "tallystick wallet show acme user --group user=alice",
+    name="show",
+)
+register(wallet, list_wallets, "tallystick wallet list acme", name="list")
+budget = _group("budget", "The limits of the policy in force, and how full they are.")
+register(budget, list_budgets, "tallystick budget list acme", name="list")
+register(
+    budget,
+    show_budget,
+    "tallystick budget show acme daily",
+    "tallystick budget show acme daily --group user=alice",
+    name="show",
+)
 register(app, balance, "tallystick balance acme --user alice --team search --environment dev")
 register(
     app,

@@ -47,12 +47,17 @@ def show_command(words: str) -> None:
 
 def print_message(message: "Message") -> None:
     """Print an answer in protobuf's JSON mapping, by the names of the API, unset fields included."""
+    print_json(message_document(message))
+
+
+def message_document(message: "Message") -> Any:
+    """Make the document of `print_message`."""
     from google.protobuf.json_format import MessageToDict
 
     document = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    print_json(_in_order(document, message.DESCRIPTOR))
+    return _in_order(document, message.DESCRIPTOR)
 
 
 def _in_order(document: Any, kind: Any) -> Any:

@@ -1,5 +1,6 @@
 """`tallystick wallet`: prepaid funds."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tallystick.v1 import budget_pb2 as pb
 
 ALL = "all"
+_BETWEEN_VALUES = re.compile(r",(?=[^,=\s]+=)")
+"""Values may have commas themselves."""
 
 
 def _wallet(metavar: str, text: str) -> Any:
@@ -228,24 +231,62 @@ def _show_moved(
     show("", wallet_table(wallets))
 
 
-def show_wallets(tenant: Tenant, connection: AdminConnection) -> None:
-    """List the wallets of a tenant that ever had funds or spend, and their lots.
+def list_wallets(tenant: Tenant, connection: AdminConnection) -> None:
+    """List the wallets of a tenant that ever had funds or spend.
+
+    What is available is funds less spent and held; below zero it is debt.
+    """
+    from tallystick.cli.tables import wallet_table
+
+    found = _find_wallets(tenant, connection)
+    if connection.as_json:
+        print_message(found)
+    elif found.wallets:
+        show(wallet_table(found.wallets))
+    else:
+        show(f"{tenant}: no wallet has had funds or spend yet")
+
+
+def show_wallets(
+    tenant: Tenant,
+    wallet: Annotated[
+        str, typer.Argument(metavar="WALLET", help="Only this one, by its name.", show_default=False)
+    ] = "",
+    group: Annotated[list[str] | None, _group("Only those with this value of their per.")] = None,
+    *,
+    connection: AdminConnection,
+) -> None:
+    """Show wallets that ever had funds or spend, and their lots: one, or all of a tenant.
 
     What is available is funds less spent and held; below zero it is debt. Lots stand in the order in which
     they are drawn.
     """
-    from tallystick.v1 import admin_pb2
+    from tallystick.cli.tables import lot_table, wallet_table
 
-    with admin_service(connection) as service:
-        found = service.ListWallets(admin_pb2.ListWalletsRequest(tenant=tenant), timeout=connection.timeout_s)
+    values = read_pairs("--group", group)
+    found = _find_wallets(tenant, connection)
+    chosen = [each for each in found.wallets if wallet in ("", each.name) and _has(each.group, values)]
+    del found.wallets[:]
+    found.wallets.extend(chosen)
     if connection.as_json:
         print_message(found)
         return
-    from tallystick.cli.tables import lot_table, wallet_table
-
-    if not found.wallets:
-        show(f"{tenant}: no wallet has had funds or spend yet")
+    if not chosen:
+        which = "no wallet" if not (wallet or values) else "no such wallet"
+        show(f"{tenant}: {which} has had funds or spend yet")
         return
-    show(wallet_table(found.wallets))
-    if any(wallet.lots for wallet in found.wallets):
-        show("", lot_table(found.wallets))
+    show(wallet_table(chosen))
+    if any(each.lots for each in chosen):
+        show("", lot_table(chosen))
+
+
+def _find_wallets(tenant: str, connection: AdminConnection) -> Any:
+    from tallystick.v1 import admin_pb2
+
+    with admin_service(connection) as service:
+        return service.ListWallets(admin_pb2.ListWalletsRequest(tenant=tenant), timeout=connection.timeout_s)
+
+
+def _has(group: str, values: dict[str, str]) -> bool:
+    """Whether a group, as text, has these values."""
+    return {f"{name}={value}" for name, value in values.items()} <= set(_BETWEEN_VALUES.split(group))

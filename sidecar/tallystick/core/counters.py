@@ -58,6 +58,27 @@ def parse_counter(counter: str) -> tuple[str, str, Unit]:
     return name, unquote(group), Unit(rest[0])
 
 
+class BudgetCounter(NamedTuple):
+    """The parts of a budget counter's name."""
+
+    name: str
+    group: str
+    """As `dimension=value`, percent-encoded."""
+    window: str
+    """The unit's code, and the window."""
+
+    @property
+    def per(self) -> tuple[str, ...]:
+        """The dimensions of the group."""
+        return tuple(part.partition("=")[0] for part in self.group.split(",")) if self.group else ()
+
+
+def parse_budget_counter(counter: str) -> BudgetCounter:
+    """A budget counter's name, taken apart."""
+    _, _, name, group, window = counter.split(":")
+    return BudgetCounter(name, group, window)
+
+
 def counter_window(counter: str) -> tuple[int, int]:
     """Start and end of a budget counter's window in Unix ms; zeros where it has none."""
     start, _, length = counter.rpartition(":")[2][1:].partition("+")

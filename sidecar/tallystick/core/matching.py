@@ -113,16 +113,14 @@ def _wallet_lines(
 
 def _budget_lines(policy: Policy, values: dict[str, str], priority: str, now_ms: int) -> list[BudgetLine]:
     return [
-        _budget_line(policy.tenant, budget, values, priority, now_ms)
+        budget_line(policy.tenant, budget, group_text(budget.per, values), now_ms, priority)
         for budget in policy.budgets
         if all(values[name] for name in budget.per) and budget.match.fits(values)
     ]
 
 
-def _budget_line(
-    tenant: str, budget: Budget, values: dict[str, str], priority: str, now_ms: int
-) -> BudgetLine:
-    group = group_text(budget.per, values)
+def budget_line(tenant: str, budget: Budget, group: str, now_ms: int, priority: str = NORMAL) -> BudgetLine:
+    """A budget in the window of this instant; `group` as it stands in a counter's name."""
     start_ms, end_ms = budget.window.bounds(now_ms) or (0, 0)
     window = f"{start_ms // 1000}+{(end_ms - start_ms) // 1000}" if end_ms else ""
     end = str(end_ms) if end_ms else WINDOW_NEVER_ENDS

@@ -1,16 +1,18 @@
 """The use-cases of those who operate it: policies and wallets."""
 
+import asyncio
 import os
 from typing import NamedTuple
 
 from tallystick.core.counters import group_text, parse_counter, wallet_counter
 from tallystick.core.decision import UNIT_NAMES, WalletState, amount_text
-from tallystick.core.errors import FundsMissing, InvalidArgument
+from tallystick.core.errors import FundsMissing, InvalidArgument, PolicyNotFound
 from tallystick.core.lots import Account, Lot
 from tallystick.core.matching import grant_line
 from tallystick.core.plan import WalletLine
 from tallystick.core.policy import Policy, Unit, WalletTemplate
-from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
+from tallystick.engine.budget_list import BudgetList, list_budgets
+from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
 from tallystick.engine.planner import Planner
 from tallystick.policyfile import load_policy
 from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
@@ -86,6 +88,20 @@ class Administration:
             line = WalletLine(name, group, unit, counter, grant_line(grant, now_ms))
             states.append(_state(line, account, now_ms))
         return states
+
+    async def budgets(self, call: BudgetsCall) -> BudgetList:
+        """Every budget of the policy in force, or the one asked for, as it stands in its window of now.
+
+        Raises:
+            PolicyNotFound, InvalidArgument, StoreUnavailable.
+        """
+        policy = (await self._planner.load(call.tenant)).policy
+        if not policy.version:
+            raise PolicyNotFound(f"tenant {call.tenant} has no policy")
+        counters = await self._store.budgets(call.tenant)
+        now_ms = self._planner.clock.now_ms()
+        # A hundred thousand groups take half a second, for which no Reserve should wait.
+        return await asyncio.to_thread(list_budgets, policy, call, counters, now_ms)
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""

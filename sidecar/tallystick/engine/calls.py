@@ -78,6 +78,16 @@ class BalanceCall(NamedTuple):
     provider: str
 
 
+class BudgetsCall(NamedTuple):
+    """Asks how budgets stand."""
+
+    tenant: str
+    budget: str
+    """Empty: all of the policy."""
+    group: dict[str, str]
+    """Only groups with these values; with a budget."""
+
+
 class CreditCall(NamedTuple):
     """Adds a lot to a wallet."""
 

@@ -8,6 +8,7 @@ from tallystick.engine.administration import Move
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
+from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
@@ -72,6 +73,11 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """See the proto."""
         wallets = await self._administration.wallets(read_tenant(request.tenant))
         return pb.ListWalletsResponse(wallets=[write_wallet_lots(wallet) for wallet in wallets])
+
+    @answered
+    async def ListBudgets(self, request: pb.ListBudgetsRequest) -> pb.ListBudgetsResponse:
+        """See the proto."""
+        return write_list_budgets(await self._administration.budgets(read_list_budgets(request)))
 
 
 def _ends(move: Move) -> dict[str, Any]:

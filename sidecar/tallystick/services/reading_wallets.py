@@ -32,7 +32,7 @@ def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
     check_text("wallet", request.wallet)
     _check_id("credit_id", request.credit_id)
     check_text("reason", request.reason)
-    group = _read_group("group", request.group)
+    group = read_group("group", request.group)
     kind = CREDIT_KINDS.get(request.kind)
     if kind is None:
         raise InvalidArgument("kind", "expected LOT_KIND_PAID or LOT_KIND_EARNED")
@@ -71,10 +71,11 @@ def _read_move(kind: MoveKind, request: Any, id_field: str) -> MoveCall:
 
 def _read_ref(field: str, ref: admin_pb2.WalletRef) -> WalletRef:
     check_text(f"{field}.wallet", ref.wallet)
-    return WalletRef(ref.wallet, _read_group(f"{field}.group", ref.group))
+    return WalletRef(ref.wallet, read_group(f"{field}.group", ref.group))
 
 
-def _read_group(field: str, values: Mapping[str, str]) -> dict[str, str]:
+def read_group(field: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Checks the values of a group. Raises InvalidArgument."""
     group = dict(values)
     for name, value in group.items():
         check_text(f"{field}[{name[:64]!a}]", value)

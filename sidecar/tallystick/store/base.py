@@ -108,6 +108,10 @@ class Store(Protocol):
         """The tenant's wallets that have counters, by counter."""
         ...
 
+    async def budgets(self, tenant: str) -> dict[str, tuple[int, int]]:
+        """Spent and held of the tenant's budgets that have counters, by counter, in any window."""
+        ...
+
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """A hold's record."""
         ...

@@ -18,9 +18,7 @@ from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry, by_unit
 from tallystick.core.lots import Account
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import SLOTS, Plan, Taken
-from tallystick.core.reasons import Reason
-from tallystick.core.weigh import weigh
+from tallystick.core.plan import Plan
 from tallystick.store.asks import (
     Again,
     Counters,
@@ -43,7 +41,7 @@ from tallystick.store.keys import partition_of
 from tallystick.store.memory_funds import credit, move
 from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
-from tallystick.store.memory_reserve import reserve
+from tallystick.store.memory_reserve import reserve, weigh_extension
 
 
 class MemoryStore:
@@ -169,7 +167,7 @@ class MemoryStore:
                 return Again(p.now_ms, p.version(tenant))
             more = p.end_due(16)
             hold = _open_hold(p, name, ask.reservation_id)
-            refused = _weigh_extension(p, hold, ask)
+            refused = weigh_extension(p, hold, ask)
             if refused:
                 return self._refuse(p, tenant, more, refused)
             p.append("extend", tenant, ask.reservation_id, nano=ask.nano_usd, tokens=ask.tokens)
@@ -210,6 +208,13 @@ class MemoryStore:
         p, prefix = self._begin(tenant), f"{tenant}:w:"
         counters = sorted({name[:-2] for name in p.count if name.startswith(prefix)})
         return {counter: p.account(counter) for counter in counters}
+
+    async def budgets(self, tenant: str) -> dict[str, tuple[int, int]]:
+        """See `Store.budgets`."""
+        p, prefix = self._begin(tenant), f"{tenant}:b:"
+        names = (name for name in p.count if name.startswith(prefix) and name.endswith((":s", ":h")))
+        counters = sorted({name[:-2] for name in names})
+        return {c: (p.count.get(f"{c}:s", 0), p.count.get(f"{c}:h", 0)) for c in counters}
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
@@ -313,19 +318,3 @@ def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:
     if hold.state is not State.OPEN:
         raise ReservationEnded(f"reservation {reservation_id!r} has ended")
     return hold
-
-
-def _weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
-    lines = hold.budgets
-    values = p.values(lines)
-    taken = Taken(ask.nano_usd, ask.tokens, 0, 0)
-    limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
-    reason, binds = weigh(limits, values, taken)
-    if hold.wallet:
-        counter, unit = hold.wallet
-        balance, held = (p.count.get(f"{counter}:{suffix}", 0) for suffix in "bh")
-        values += [balance, held]
-        amount = taken[SLOTS[unit]]
-        if not reason and amount and held + amount > balance:
-            reason = Reason.INSUFFICIENT_FUNDS
-    return Refused(p.stamp(), reason, binds, values) if reason else None

@@ -8,8 +8,8 @@ from tallystick.core.lots import Account
 from tallystick.core.packing import compact
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
-from tallystick.core.weigh import decide
-from tallystick.store.asks import Held, Refused, ReserveAsk, Try
+from tallystick.core.weigh import decide, weigh
+from tallystick.store.asks import ExtendAsk, Held, Refused, ReserveAsk, Try
 from tallystick.store.memory_partition import Partition
 
 
@@ -72,3 +72,20 @@ def _hold(p: Partition, ask: ReserveAsk, chosen: Try, payer: Opened | None, why:
     p.hold[name] = hold.text()
     p.schedule(f"r:{name}", expires_ms)
     p.opened(1)
+
+
+def weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
+    """What refuses more of a hold; None where it fits."""
+    lines = hold.budgets
+    values = p.values(lines)
+    taken = Taken(ask.nano_usd, ask.tokens, 0, 0)
+    limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
+    reason, binds = weigh(limits, values, taken)
+    if hold.wallet:
+        counter, unit = hold.wallet
+        balance, held = (p.count.get(f"{counter}:{suffix}", 0) for suffix in "bh")
+        values += [balance, held]
+        amount = taken[SLOTS[unit]]
+        if not reason and amount and held + amount > balance:
+            reason = Reason.INSUFFICIENT_FUNDS
+    return Refused(p.stamp(), reason, binds, values) if reason else None

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tallystick.core.errors import (
     FundsMissing,
@@ -215,19 +214,28 @@ class ValkeyStore:
         return Moved(int(amount), lots, account_of(source), account_of(receiver) if receiver else None)
 
     async def wallets(self, tenant: str) -> dict[str, Account]:
-        """See `Store.wallets`. Counters are read in several steps, so not at one moment."""
-        key, prefix = partition_keys(self._runner.partition(tenant))[1], f"{tenant}:w:"
+        """See `Store.wallets`."""
+        found = await self._scan(tenant, f"{tenant}:w:*")
+        counters = sorted({name[:-2] for name in found})
+        return {c: account_of([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
+
+    async def budgets(self, tenant: str) -> dict[str, tuple[int, int]]:
+        """See `Store.budgets`."""
+        found = await self._scan(tenant, f"{tenant}:b:*:[sh]")
+        counters = sorted({name[:-2] for name in found})
+        return {c: (int(found.get(f"{c}:s", 0)), int(found.get(f"{c}:h", 0))) for c in counters}
+
+    async def _scan(self, tenant: str, pattern: str) -> dict[str, bytes]:
+        """Counters are read in several steps, so not at one moment."""
+        key, cursor = partition_keys(self._runner.partition(tenant))[1], b"0"
         found: dict[str, bytes] = {}
-        cursor: Any = b"0"
         while True:
             cursor, cells = await self._runner.ask(
-                "HSCAN", key, cursor, "MATCH", f"{prefix}*", "COUNT", SCAN_COUNT
+                "HSCAN", key, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT
             )
             found.update({cells[i].decode(): cells[i + 1] for i in range(0, len(cells), 2)})
             if cursor == b"0":
-                break
-        counters = sorted({name[:-2] for name in found})
-        return {c: account_of([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
+                return found
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""

@@ -3,12 +3,24 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class OnExhausted(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_EXHAUSTED_UNSPECIFIED: _ClassVar[OnExhausted]
+    ON_EXHAUSTED_DENY: _ClassVar[OnExhausted]
+    ON_EXHAUSTED_ALERT: _ClassVar[OnExhausted]
+    ON_EXHAUSTED_DOWNGRADE: _ClassVar[OnExhausted]
+ON_EXHAUSTED_UNSPECIFIED: OnExhausted
+ON_EXHAUSTED_DENY: OnExhausted
+ON_EXHAUSTED_ALERT: OnExhausted
+ON_EXHAUSTED_DOWNGRADE: OnExhausted
 
 class ApplyPolicyRequest(_message.Message):
     __slots__ = ("document", "expected_version")
@@ -185,3 +197,38 @@ class ListWalletsResponse(_message.Message):
     WALLETS_FIELD_NUMBER: _ClassVar[int]
     wallets: _containers.RepeatedCompositeFieldContainer[_budget_pb2.WalletState]
     def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ...) -> None: ...
+
+class ListBudgetsRequest(_message.Message):
+    __slots__ = ("tenant", "budget", "group")
+    class GroupEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    budget: str
+    group: _containers.ScalarMap[str, str]
+    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListBudgetsResponse(_message.Message):
+    __slots__ = ("budgets", "truncated")
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    budgets: _containers.RepeatedCompositeFieldContainer[ListedBudget]
+    truncated: bool
+    def __init__(self, budgets: _Optional[_Iterable[_Union[ListedBudget, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class ListedBudget(_message.Message):
+    __slots__ = ("state", "window", "on_exhausted")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ON_EXHAUSTED_FIELD_NUMBER: _ClassVar[int]
+    state: _budget_pb2.BudgetState
+    window: str
+    on_exhausted: OnExhausted
+    def __init__(self, state: _Optional[_Union[_budget_pb2.BudgetState, _Mapping]] = ..., window: _Optional[str] = ..., on_exhausted: _Optional[_Union[OnExhausted, str]] = ...) -> None: ...

@@ -70,6 +70,11 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListWalletsRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListWalletsResponse.FromString,
                 _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListBudgets',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -129,6 +134,16 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBudgets(self, request, context):
+        """The budgets of the policy in force, each with every group that has
+        counters in its present window; in the policy's order, and of each budget
+        the fullest group first. A budget without counters is there once, without
+        a group. NOT_FOUND when the tenant has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +181,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListWallets,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListWalletsRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ListWalletsResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +378,33 @@ class AdminService:
             '/tallystick.v1.AdminService/ListWallets',
             tallystick_dot_v1_dot_admin__pb2.ListWalletsRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ListWalletsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListBudgets',
+            tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

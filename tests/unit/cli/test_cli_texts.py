@@ -9,12 +9,14 @@ from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
 from tallystick.cli.amounts import read_amount, read_cost, read_expiry
+from tallystick.cli.budget_tables import used_percent
 from tallystick.cli.connection import _explained
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.output import length_text, print_message
 from tallystick.cli.requests import usage_of
 from tallystick.cli.summaries import match_text, window_text
 from tallystick.cli.tables import payment_lines, use_bar
+from tallystick.cli.wallets import _has
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.policyfile import load_policy
 from tallystick.v1 import budget_pb2 as pb
@@ -112,6 +114,30 @@ def test_wrong_expiries(text: str) -> None:
 )
 def test_what_paid(settled: pb.SettleResponse, lines: list[str]) -> None:
     assert payment_lines(settled) == lines
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "has"),
+    [
+        ("", {}, True),
+        ("", {"user": "lee"}, False),
+        ("user=lee", {"user": "lee"}, True),
+        ("user=lee, jr", {"user": "lee"}, False),
+        ("user=lee, jr,team=a,b", {"user": "lee, jr"}, True),
+        ("user=lee, jr,team=a,b", {"team": "a,b", "user": "lee, jr"}, True),
+        ("user=lee, jr,team=a,b", {"team": "a"}, False),
+    ],
+)
+def test_groups_by_their_values(group: str, values: dict[str, str], has: bool) -> None:
+    assert _has(group, values) is has
+
+
+@pytest.mark.parametrize(
+    ("limit", "spent", "held", "percent"),
+    [(100, 30, 29, 59), (1_000, 999, 0, 99), (3, 2, 2, 133), (0, 0, 0, 100), (9, -1, 0, -12)],
+)
+def test_the_percentage_in_use(limit: int, spent: int, held: int, percent: int) -> None:
+    assert used_percent(pb.BudgetState(limit=limit, spent=spent, held=held)) == percent
 
 
 def test_a_cost_of_both_units() -> None:
