@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tallystick.demo.books import Books, Ledger, Wallets
+from tallystick.demo.books import Bill, Books, Ledger, Wallets
 from tallystick.demo.report import account
 from tallystick.demo.screen import Screen
 from tests.servers import short_directory
@@ -98,6 +98,18 @@ def test_every_agent_that_must_be_stopped_is(played: tuple[int, str, str, Path])
         assert remark in out
 
 
+def test_the_dear_model_gives_way_to_the_cheaper_one(played: tuple[int, str, str, Path]) -> None:
+    _, out, _, _ = played
+    used = re.findall(r"erin +(\S+) +ALLOW", out)
+    dear = used.count("demo-max")
+    assert 1 < dear < 7
+    assert used == ["demo-max"] * dear + ["demo-small"] * (7 - dear)
+    assert "demo-max → demo-small, because budget writer-daily (user=erin) has passed" in out
+    assert "THE CHEAPER MODEL" in out
+    assert re.search(rf" {dear} with demo-max +\$[\d.]+ +✔ equal", out), out
+    assert re.search(r" \d+ with demo-small +\$[\d.]+ +✔ equal", out), out
+
+
 def test_plain_output_is_plain_and_fits(played: tuple[int, str, str, Path]) -> None:
     _, out, err, place = played
     assert err == ""
@@ -175,23 +187,26 @@ def sidecar_of(folder: Path) -> int:
     raise AssertionError("no sidecar")
 
 
+BILL = {"dear": (1, 30), "cheap": (1, 10)}
 PAID = {("user", "user=alice"): (100, 60, 0)}
 
 
 @pytest.mark.parametrize(
-    ("calls", "billed", "ledger", "wallets"),
+    ("bill", "ledger", "wallets"),
     [
-        (2, 41, Ledger(9, 2, 40, PAID), PAID),
-        (3, 40, Ledger(9, 2, 40, PAID), PAID),
-        (2, 40, Ledger(9, 2, 41, PAID), PAID),
-        (2, 40, Ledger(9, 2, 40, PAID), {("user", "user=alice"): (100, 61, 0)}),
-        (2, 40, Ledger(9, 2, 40, {("user", "user=alice"): (100, 60, 5)}), PAID),
-        (2, 40, Ledger(9, 2, 40, held := {("user", "user=alice"): (100, 60, 5)}), held),
+        ({"dear": (1, 31), "cheap": (1, 10)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (1, 30), "cheap": (2, 10)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (1, 10), "cheap": (1, 30)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (2, 40)}, Ledger(9, BILL, PAID), PAID),
+        (BILL, Ledger(9, BILL | {"cheap": (1, 11)}, PAID), PAID),
+        (BILL, Ledger(9, BILL, PAID), {("user", "user=alice"): (100, 61, 0)}),
+        (BILL, Ledger(9, BILL, {("user", "user=alice"): (100, 60, 5)}), PAID),
+        (BILL, Ledger(9, BILL, held := {("user", "user=alice"): (100, 60, 5)}), held),
     ],
 )
-def test_any_difference_is_told(calls: int, billed: int, ledger: Ledger, wallets: Wallets) -> None:
-    assert Books(2, 40, Ledger(9, 2, 40, PAID), PAID).agree
-    books = Books(calls, billed, ledger, wallets)
+def test_any_difference_is_told(bill: Bill, ledger: Ledger, wallets: Wallets) -> None:
+    assert Books(BILL, Ledger(9, BILL, PAID), PAID).agree
+    books = Books(bill, ledger, wallets)
     out = io.StringIO()
     account(Screen(Console(file=out)), books)
     assert not books.agree

@@ -1,4 +1,4 @@
-"""`tallystick demo`: a sidecar, a stand-in provider and six agents, on loopback only.
+"""`tallystick demo`: a sidecar, a stand-in provider and seven agents, on loopback only.
 
 policy.yaml   what the agents may spend
 gateway.py    reserve, call the provider, settle: the code to copy

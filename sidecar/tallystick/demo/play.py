@@ -49,8 +49,7 @@ async def play() -> bool:
         await _scene(screen, sidecar, provider, admin)
         screen.wallets = await _wallets(admin)
         books = Books(
-            calls=len(provider.served),
-            billed_nano_usd=provider.billed_nano_usd,
+            bill=provider.bill,
             ledger=await read_ledger(sidecar.store_address),
             wallets=read_wallets(screen.wallets),
         )

@@ -31,6 +31,8 @@ class Call:
     model: str
     held_nano_usd: int
     payer: str
+    downgrade: str = ""
+    """Which model stands in for which, and why."""
 
 
 class Screen:
@@ -41,10 +43,11 @@ class Screen:
         self.wallets: Sequence[WalletState] = ()
         self._calls: dict[str, Call] = {}
         self._in_flight: set[str] = set()
-        self._explained: set[tuple[str, int]] = set()
+        self._explained: set[tuple[str, str]] = set()
         self._started_s = time.monotonic()
         plain = console.options.ascii_only
         self._full, self._part, self._empty = "#=." if plain else "█▒░"
+        self._arrow = "->" if plain else "→"
         self.yes, self.no = ("ok", "WRONG") if plain else ("✔", "✘")
 
     @contextlib.contextmanager
@@ -77,16 +80,14 @@ class Screen:
         agent = request.subject.user
         if not answer.HasField("refusal"):
             payer = answer.wallet_group or answer.wallet
-            call = Call(agent, answer.model, answer.cost.nano_usd, payer)
+            call = Call(agent, answer.model, answer.cost.nano_usd, payer, self._downgrade(answer))
             self._calls[answer.reservation_id] = call
             self._in_flight.add(answer.reservation_id)
             return
         reason, style = _reason(answer.refusal)
         call = Call(agent, answer.model, 0, "")
         self._line(call, Text("DENY  ", f"bold {style}"), "", "", Text(reason, style))
-        if (agent, answer.refusal.reason) not in self._explained:
-            self._explained.add((agent, answer.refusal.reason))
-            self._below(answer.refusal.message, "dim")
+        self._explain(agent, Reason.Name(answer.refusal.reason), answer.refusal.message, "dim")
 
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
@@ -95,6 +96,8 @@ class Screen:
         why = Text(remark, "yellow") if remark else Text(f"paid by {call.payer}", "dim")
         held, charged = money(call.held_nano_usd), money(charged_nano_usd)
         self._line(call, Text("ALLOW ", "green"), held, charged, why)
+        if call.downgrade:
+            self._explain(call.agent, call.model, call.downgrade, "yellow")
 
     def bars(self) -> Group:
         """Every wallet: what is left, what is held, what is spent."""
@@ -120,6 +123,18 @@ class Screen:
         amounts = f" {held:>8} {charged:>8}  "
         line = Text.assemble((second, "dim"), names, verdict, amounts, why)
         self.say(line)
+
+    def _downgrade(self, answer: ReserveResponse) -> str:
+        if not answer.HasField("downgrade"):
+            return ""
+        asked, because = answer.downgrade.asked_model, answer.downgrade.message.partition(": ")[2]
+        return f"{asked} {self._arrow} {answer.model}, because {because}"
+
+    def _explain(self, agent: str, what: str, words: str, style: str) -> None:
+        """Say it the first time only."""
+        if (agent, what) not in self._explained:
+            self._explained.add((agent, what))
+            self._below(words, style)
 
     def _below(self, words: str, style: str) -> None:
         indent = " " * INDENT
