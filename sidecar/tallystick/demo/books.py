@@ -77,18 +77,23 @@ def read_wallets(states: list[WalletState]) -> Wallets:
 
 
 async def read_ledger(address: StoreAddress) -> Ledger:
-    """Read every entry from the store, partition by partition, and replay them."""
-    store = ValkeyStore(address)
-    try:
-        await store.open()
-        pages = [await _entries(store, partition) for partition in range(store.partitions)]
-    finally:
-        await store.close()
+    """Read every entry from the store, and replay them."""
+    pages = await read_entries(address)
     return Ledger(
         entries=sum(map(len, pages)),
         bill=_charged([entry for entries in pages for entry in entries]),
         wallets={key: value for entries in pages for key, value in _replayed(entries).items()},
     )
+
+
+async def read_entries(address: StoreAddress) -> list[list[Entry]]:
+    """Read the ledger of every partition."""
+    store = ValkeyStore(address)
+    try:
+        await store.open()
+        return [await _entries(store, partition) for partition in range(store.partitions)]
+    finally:
+        await store.close()
 
 
 async def _entries(store: ValkeyStore, partition: int) -> list[Entry]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tallystick.v1.budget_pb2 import Reason, Refusal, ReserveRequest, ReserveResponse, WalletState
 
-CASCADE = ("user", "team", "org")
+CASCADE = ("user", "team", "org", "service")
 IN_FLIGHT_SHOWN = 5
 INDENT = 7
 HEADER = f"{'s':>5}  {'agent':<7} {'model':<12} {'answer':<6} {'held':>8} {'charged':>8}  why"
@@ -77,7 +77,7 @@ class Screen:
 
     def decided(self, request: ReserveRequest, answer: ReserveResponse) -> None:
         """A Reserve was answered."""
-        agent = request.subject.user
+        agent = request.subject.user or request.subject.service
         if not answer.HasField("refusal"):
             payer = answer.wallet_group or answer.wallet
             call = Call(agent, answer.model, answer.cost.nano_usd, payer, self._downgrade(answer))
@@ -87,7 +87,7 @@ class Screen:
         reason, style = _reason(answer.refusal)
         call = Call(agent, answer.model, 0, "")
         self._line(call, Text("DENY  ", f"bold {style}"), "", "", Text(reason, style))
-        self._explain(agent, Reason.Name(answer.refusal.reason), answer.refusal.message, "dim")
+        self._explain(agent, Reason.Name(answer.refusal.reason), _because(answer.refusal), "dim")
 
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
@@ -161,6 +161,17 @@ def money(nano_usd: int, digits: int = 4) -> str:
 def _reason(refusal: Refusal) -> tuple[str, str]:
     """The reason and its colour; one that time mends within a minute is no alarm."""
     name = Reason.Name(refusal.reason).removeprefix("REASON_")
-    if refusal.retryable and refusal.retry_after.seconds < 60:
+    if _mends_soon(refusal):
         return f"{name}, wait {refusal.retry_after.seconds + 1} s", "yellow"
     return name, "red"
+
+
+def _because(refusal: Refusal) -> str:
+    """The sidecar's sentence, and when the call would fit, where that is worth a look at the clock."""
+    if _mends_soon(refusal) or not refusal.advice.HasField("at"):
+        return refusal.message
+    return f"{refusal.message}; it would fit at {refusal.advice.at.ToDatetime():%Y-%m-%d %H:%M} UTC"
+
+
+def _mends_soon(refusal: Refusal) -> bool:
+    return refusal.retryable and refusal.retry_after.seconds < 60
