@@ -135,8 +135,8 @@ def test_the_dear_model_gives_way_to_the_cheaper_one(played: Played) -> None:
     out = played.out
     used = re.findall(r"erin +(\S+) +ALLOW", out)
     dear = used.count("demo-max")
-    assert 1 < dear < 7
-    assert used == ["demo-max"] * dear + ["demo-small"] * (7 - dear)
+    assert dear > 1
+    assert used == ["demo-max"] * dear + ["demo-small"] * 3
     assert "demo-max → demo-small, because budget writer-daily (user=erin) has passed" in out
     assert "THE CHEAPER MODEL" in out
     assert re.search(rf" {dear} with demo-max +\$[\d.]+ +✔ equal", out), out

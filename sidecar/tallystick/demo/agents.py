@@ -123,12 +123,15 @@ async def dave(stage: Stage) -> None:
 async def erin(stage: Stage) -> None:
     """Write a book with the best model, until the cheaper one has to do."""
     who = Subject(org="acme", team="platform", user="erin", role="writer", session="erin-1")
-    for number in range(7):  # more than the dear model may have
+    missing = 3  # chapters, once the best model writes no more
+    for number in range(MOST_TRIES):
         answer = await stage.gateway.complete(who, ask("demo-max", f"Write chapter {number}.", 300))
+        missing -= answer.model != "demo-max"
+        if not missing:
+            stage.tell("THE CHEAPER MODEL: erin's book is finished within her budget")
+            return
         await asyncio.sleep(0.3)
-    if answer.model == "demo-max":
-        raise NeverStopped("erin")
-    stage.tell("THE CHEAPER MODEL: erin's book is finished within her budget")
+    raise NeverStopped("erin")
 
 
 async def fixbot(stage: Stage) -> None:

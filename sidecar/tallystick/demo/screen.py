@@ -18,7 +18,7 @@ from rich.text import Text
 from tallystick.v1.budget_pb2 import Reason, Refusal, ReserveRequest, ReserveResponse, WalletState
 
 CASCADE = ("user", "team", "org", "service")
-IN_FLIGHT_SHOWN = 5
+IN_FLIGHT_SHOWN = 4
 INDENT = 7
 HEADER = f"{'s':>5}  {'agent':<7} {'model':<12} {'answer':<6} {'held':>8} {'charged':>8}  why"
 
