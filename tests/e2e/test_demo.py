@@ -8,14 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from redis import Redis
 from rich.console import Console
 
-from tallystick.demo.books import Books, Ledger, Wallets
+from tallystick.core.hold import Hold, State
+from tallystick.core.ledger import Entry, replay
+from tallystick.demo.books import Bill, Books, Ledger, Wallets
+from tallystick.demo.midnight import Renewal, renewed
 from tallystick.demo.report import account
 from tallystick.demo.screen import Screen
+from tests.e2e.books import Books as InStore
 from tests.servers import short_directory
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
@@ -59,16 +67,41 @@ def processes_of(place: Path) -> list[str]:
     return found
 
 
+class Played(NamedTuple):
+    """A whole run."""
+
+    code: int
+    out: str
+    err: str
+    place: Path
+    ledger: list[Entry]
+    """As it was in the store when the last call had been settled."""
+
+
 @pytest.fixture(scope="module")
-def played() -> Iterator[tuple[int, str, str, Path]]:
+def played() -> Iterator[Played]:
     with short_directory() as place:
-        with start(place) as demo:
-            out, err = demo.communicate(timeout=90)
-        yield demo.returncode, out, err, place
+        out, ledger = "", list[Entry]()
+        with start(place, PYTHONUNBUFFERED="1") as demo:
+            assert demo.stdout is not None
+            assert demo.stderr is not None
+            for line in demo.stdout:
+                out += line
+                if ">> GRANTED" in line:
+                    ledger = ledger_of(place)
+            err = demo.stderr.read()
+        yield Played(demo.returncode, out, err, place, ledger)
 
 
-def test_the_books_agree(played: tuple[int, str, str, Path]) -> None:
-    code, out, err, _ = played
+def ledger_of(place: Path) -> list[Entry]:
+    """The demo's entries, read from its store."""
+    (socket,) = place.glob("tallystick-*/valkey.sock")
+    with Redis(unix_socket_path=str(socket)) as raw:
+        return InStore(raw).of_tenant("demo").log
+
+
+def test_the_books_agree(played: Played) -> None:
+    code, out, err = played[:3]
     assert code == 0, out + err
     bill = re.search(r"provider  served (\d+) calls and bills +\$([\d.]+)$", out, re.MULTILINE)
     ledger = re.search(r"ledger    charged (\d+) calls +\$([\d.]+) +✔ equal", out)
@@ -82,8 +115,8 @@ def test_the_books_agree(played: tuple[int, str, str, Path]) -> None:
     assert "The books agree" in out
 
 
-def test_every_agent_that_must_be_stopped_is(played: tuple[int, str, str, Path]) -> None:
-    _, out, _, _ = played
+def test_every_agent_that_must_be_stopped_is(played: Played) -> None:
+    out = played.out
     for agent, reason in (
         ("fixbot", "RUNAWAY_LOOP"),
         ("scout", "INSUFFICIENT_FUNDS"),
@@ -98,8 +131,70 @@ def test_every_agent_that_must_be_stopped_is(played: tuple[int, str, str, Path])
         assert remark in out
 
 
-def test_plain_output_is_plain_and_fits(played: tuple[int, str, str, Path]) -> None:
-    _, out, err, place = played
+def test_the_dear_model_gives_way_to_the_cheaper_one(played: Played) -> None:
+    out = played.out
+    used = re.findall(r"erin +(\S+) +ALLOW", out)
+    dear = used.count("demo-max")
+    assert dear > 1
+    assert used == ["demo-max"] * dear + ["demo-small"] * 3
+    assert "demo-max → demo-small, because budget writer-daily (user=erin) has passed" in out
+    assert "THE CHEAPER MODEL" in out
+    assert re.search(rf" {dear} with demo-max +\$[\d.]+ +✔ equal", out), out
+    assert re.search(r" \d+ with demo-small +\$[\d.]+ +✔ equal", out), out
+    held = [hold for hold in holds_of(played.ledger) if "erin" in hold.subject]
+    assert [hold.model for hold in held] == used
+    assert {hold.asked_model for hold in held} == {"demo-max"}
+
+
+def holds_of(ledger: list[Entry]) -> list[Hold]:
+    bodies = [entry.fields["body"] for entry in ledger if entry.fields["kind"] == "reserve"]
+    return [Hold(State.OPEN, 0, 0, 0, body=body) for body in bodies]
+
+
+CLERK = "demo:w:service:service=clerk:u"
+DAY_MS, CENT = 86_400_000, 10_000_000
+
+
+def test_a_grant_that_is_used_up_comes_anew_at_midnight(played: Played) -> None:
+    out = played.out
+    calls = re.findall(r"clerk .* (ALLOW|DENY) .* (\S+)$", out, re.MULTILINE)
+    assert calls[-2:] == [("DENY", "INSUFFICIENT_FUNDS"), ("ALLOW", "service=clerk")]
+    assert set(calls[:-2]) == {("ALLOW", "service=clerk")}
+    fits = re.search(r"clerk\) lacks [\d.]+ USD; it would\s+fit at (\S+) 00:00 UTC", out)
+    assert fits, out
+    midnight_ms = int(datetime.fromisoformat(f"{fits[1]}T00:00Z").timestamp() * 1000)
+
+    told = re.search(r"OF \$(\S+) LEFT: \$(\S+) lapsed, \$(\S+) rolled over\n +>> GRANTED: \$(\S+)", out)
+    assert told, out
+    left, lapsed, rolled_over, granted = (int(Decimal(amount).scaleb(9)) for amount in told.groups())
+    assert (left, rolled_over, granted) == (lapsed + rolled_over, 2 * CENT, 15 * CENT)
+
+    before = [entry for entry in played.ledger if int(entry.fields["at"]) < midnight_ms]
+    first, paid = played.ledger[len(before)].fields, played.ledger[-1].fields
+    assert replay(before)[f"{CLERK}:b"] == left
+    assert midnight_ms <= int(first["at"]) < midnight_ms + DAY_MS // 24
+    balance = rolled_over + granted - int(paid["nano"])
+    assert (paid["kind"], replay(played.ledger)[f"{CLERK}:b"]) == ("settle", balance)
+
+
+def entry_of(number: int, kind: str, at_ms: int, **fields: int) -> Entry:
+    told = {"kind": kind, "at": str(at_ms), "tenant": "demo", "id": CLERK, "wallet": CLERK, "unit": "u"}
+    return Entry(f"1-{number}", told | {name: str(value) for name, value in fields.items()})
+
+
+@pytest.mark.parametrize("swept", [0, 30])
+def test_what_lapsed_is_told_whoever_ended_it(swept: int) -> None:
+    """At midnight the sweeper may come before the call."""
+    entries = [entry_of(1, "grant", 10, amount=150, lapsed=0), entry_of(2, "debit", 20, amount=100)]
+    if swept:
+        entries.append(entry_of(3, "lapse", 100, amount=swept))
+    number = len(entries) + 1
+    entries.append(entry_of(number, "grant", 101, amount=150, lapsed=30 - swept))
+    assert renewed(entries, 100) == Renewal(left=50, lapsed=30, rolled_over=20, granted=150)
+
+
+def test_plain_output_is_plain_and_fits(played: Played) -> None:
+    _, out, err, place, _ = played
     assert err == ""
     assert "\x1b" not in out
     wide = [line for line in out.splitlines() if len(line) > 80 and "tallystick/demo" not in line]
@@ -175,23 +270,26 @@ def sidecar_of(folder: Path) -> int:
     raise AssertionError("no sidecar")
 
 
+BILL = {"dear": (1, 30), "cheap": (1, 10)}
 PAID = {("user", "user=alice"): (100, 60, 0)}
 
 
 @pytest.mark.parametrize(
-    ("calls", "billed", "ledger", "wallets"),
+    ("bill", "ledger", "wallets"),
     [
-        (2, 41, Ledger(9, 2, 40, PAID), PAID),
-        (3, 40, Ledger(9, 2, 40, PAID), PAID),
-        (2, 40, Ledger(9, 2, 41, PAID), PAID),
-        (2, 40, Ledger(9, 2, 40, PAID), {("user", "user=alice"): (100, 61, 0)}),
-        (2, 40, Ledger(9, 2, 40, {("user", "user=alice"): (100, 60, 5)}), PAID),
-        (2, 40, Ledger(9, 2, 40, held := {("user", "user=alice"): (100, 60, 5)}), held),
+        ({"dear": (1, 31), "cheap": (1, 10)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (1, 30), "cheap": (2, 10)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (1, 10), "cheap": (1, 30)}, Ledger(9, BILL, PAID), PAID),
+        ({"dear": (2, 40)}, Ledger(9, BILL, PAID), PAID),
+        (BILL, Ledger(9, BILL | {"cheap": (1, 11)}, PAID), PAID),
+        (BILL, Ledger(9, BILL, PAID), {("user", "user=alice"): (100, 61, 0)}),
+        (BILL, Ledger(9, BILL, {("user", "user=alice"): (100, 60, 5)}), PAID),
+        (BILL, Ledger(9, BILL, held := {("user", "user=alice"): (100, 60, 5)}), held),
     ],
 )
-def test_any_difference_is_told(calls: int, billed: int, ledger: Ledger, wallets: Wallets) -> None:
-    assert Books(2, 40, Ledger(9, 2, 40, PAID), PAID).agree
-    books = Books(calls, billed, ledger, wallets)
+def test_any_difference_is_told(bill: Bill, ledger: Ledger, wallets: Wallets) -> None:
+    assert Books(BILL, Ledger(9, BILL, PAID), PAID).agree
+    books = Books(bill, ledger, wallets)
     out = io.StringIO()
     account(Screen(Console(file=out)), books)
     assert not books.agree

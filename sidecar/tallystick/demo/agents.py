@@ -12,7 +12,7 @@ from tallystick.demo.gateway import BudgetRefused, Gateway
 from tallystick.v1.budget_pb2 import Refusal, Subject
 
 CREDITS_CENTS = {
-    "user": {"alice": 50, "bob": 50, "carol": 20, "dave": 20, "fixbot": 20, "scout": 30},
+    "user": {"alice": 50, "bob": 50, "carol": 20, "dave": 20, "erin": 30, "fixbot": 20, "scout": 30},
     "team": {"platform": 50, "research": 40},
     "org": {"acme": 30},
 }
@@ -60,6 +60,7 @@ def cast(stage: Stage) -> list[Coroutine[Any, Any, None]]:
         _enter(0.4, bob, stage),
         _enter(1.5, carol, stage),
         _enter(3.0, fixbot, stage),
+        _enter(4.0, erin, stage),
         _enter(5.5, dave, stage),
         _enter(7.0, scout, stage),
     ]
@@ -117,6 +118,20 @@ async def dave(stage: Stage) -> None:
     for region in (stage.region_down, stage.region_overloaded, stage.gateway):
         with contextlib.suppress(openai.APIError):
             await region.complete(who, body)
+
+
+async def erin(stage: Stage) -> None:
+    """Write a book with the best model, until the cheaper one has to do."""
+    who = Subject(org="acme", team="platform", user="erin", role="writer", session="erin-1")
+    missing = 3  # chapters, once the best model writes no more
+    for number in range(MOST_TRIES):
+        answer = await stage.gateway.complete(who, ask("demo-max", f"Write chapter {number}.", 300))
+        missing -= answer.model != "demo-max"
+        if not missing:
+            stage.tell("THE CHEAPER MODEL: erin's book is finished within her budget")
+            return
+        await asyncio.sleep(0.3)
+    raise NeverStopped("erin")
 
 
 async def fixbot(stage: Stage) -> None:

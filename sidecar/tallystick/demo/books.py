@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from tallystick.core.counters import parse_counter
+from tallystick.core.hold import Hold, State
 from tallystick.core.ledger import Entry, replay
 from tallystick.store.address import StoreAddress
 from tallystick.store.valkey import ValkeyStore
 from tallystick.v1.budget_pb2 import WalletState
 
 PAGE = 1_000
+
+Bill = dict[str, tuple[int, int]]
+"""Model → calls, and nano-dollars for them."""
 
 Wallets = dict[tuple[str, str], tuple[int, int, int]]
 """Name and group → funds, balance and held, in nano-dollars."""
@@ -19,9 +23,8 @@ class Ledger:
     """What the ledger alone says."""
 
     entries: int
-    charges: int
+    bill: Bill
     """Calls that were charged anything."""
-    charged_nano_usd: int
     wallets: Wallets
 
 
@@ -29,10 +32,8 @@ class Ledger:
 class Books:
     """Three accounts of one run, each from another source."""
 
-    calls: int
-    """What the provider served,"""
-    billed_nano_usd: int
-    """and its bill for it."""
+    bill: Bill
+    """What the provider served, and its bill for it."""
     ledger: Ledger
     wallets: Wallets
     """What the admin API says."""
@@ -46,14 +47,13 @@ class Books:
 
     @property
     def ledger_agrees(self) -> bool:
-        """Whether the ledger charged what the provider bills, call by call and in all."""
-        same_calls = self.ledger.charges == self.calls
-        return same_calls and self.ledger.charged_nano_usd == self.billed_nano_usd
+        """Whether the ledger charged what the provider bills, for every model."""
+        return self.ledger.bill == self.bill
 
     @property
     def wallets_agree(self) -> bool:
         """Whether the wallets paid that bill."""
-        return self.totals[1] == self.billed_nano_usd
+        return self.totals[1] == sum_of(self.bill)[1]
 
     @property
     def replay_agrees(self) -> bool:
@@ -66,29 +66,34 @@ class Books:
         return self.ledger_agrees and self.wallets_agree and self.replay_agrees
 
 
+def sum_of(bill: Bill) -> tuple[int, int]:
+    """Calls and nano-dollars of all models together."""
+    return sum(calls for calls, _ in bill.values()), sum(nano_usd for _, nano_usd in bill.values())
+
+
 def read_wallets(states: list[WalletState]) -> Wallets:
     """Take over the answer of `ListWallets`."""
     return {(w.name, w.group): (w.funds, w.funds - w.spent, w.held) for w in states}
 
 
 async def read_ledger(address: StoreAddress) -> Ledger:
-    """Read every entry from the store, partition by partition, and replay them."""
+    """Read every entry from the store, and replay them."""
+    pages = await read_entries(address)
+    return Ledger(
+        entries=sum(map(len, pages)),
+        bill=_charged([entry for entries in pages for entry in entries]),
+        wallets={key: value for entries in pages for key, value in _replayed(entries).items()},
+    )
+
+
+async def read_entries(address: StoreAddress) -> list[list[Entry]]:
+    """Read the ledger of every partition."""
     store = ValkeyStore(address)
     try:
         await store.open()
-        pages = [await _entries(store, partition) for partition in range(store.partitions)]
+        return [await _entries(store, partition) for partition in range(store.partitions)]
     finally:
         await store.close()
-    charged: dict[str, int] = {}
-    for entries in pages:
-        # A correction names the whole charge anew, so the last entry of a call counts.
-        charged |= {e.fields["id"]: int(e.fields["nano"]) for e in entries if _is_charge(e)}
-    return Ledger(
-        entries=sum(map(len, pages)),
-        charges=sum(1 for nano_usd in charged.values() if nano_usd),
-        charged_nano_usd=sum(charged.values()),
-        wallets={key: value for entries in pages for key, value in _replayed(entries).items()},
-    )
 
 
 async def _entries(store: ValkeyStore, partition: int) -> list[Entry]:
@@ -98,8 +103,21 @@ async def _entries(store: ValkeyStore, partition: int) -> list[Entry]:
     return entries
 
 
-def _is_charge(entry: Entry) -> bool:
-    return entry.fields["kind"] in {"settle", "expire"}
+def _charged(entries: list[Entry]) -> Bill:
+    models: dict[str, str] = {}
+    charged: dict[str, int] = {}
+    for fields in (entry.fields for entry in entries):
+        if fields["kind"] == "reserve":
+            models[fields["id"]] = Hold(State.OPEN, 0, 0, 0, body=fields["body"]).model
+        elif fields["kind"] in {"settle", "expire"}:
+            # A correction names the whole charge anew, so the last entry of a call counts.
+            charged[fields["id"]] = int(fields["nano"])
+    bill: Bill = {}
+    for identity, nano_usd in charged.items():
+        if nano_usd:
+            calls, sum_nano_usd = bill.get(models[identity], (0, 0))
+            bill[models[identity]] = calls + 1, sum_nano_usd + nano_usd
+    return bill
 
 
 def _replayed(entries: list[Entry]) -> Wallets:

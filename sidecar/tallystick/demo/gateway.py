@@ -1,7 +1,7 @@
 """A small gateway: reserve, call the provider, settle. This is the code to copy.
 
 Reserve ── DENY ────────▶ BudgetRefused; the provider is never asked
-   │ ALLOW
+   │ ALLOW, with the model to use
 provider ── answered ───▶ Settle, with its usage as it came
          ── left early ─▶ Settle as aborted: the hold is charged, until `reconcile`
          ── refused ────▶ Settle as unbilled: all goes back
@@ -53,6 +53,7 @@ class Gateway:
     async def complete(self, subject: pb.Subject, body: dict[str, Any]) -> ChatCompletion:
         """Ask, and wait for the whole answer. Raises BudgetRefused, and what the SDK raises."""
         held = await self._reserve(subject, body)
+        body = body | {"model": held.model}  # not always the one that was asked for
         try:
             answer: ChatCompletion = await self._provider.chat.completions.create(**body)
         except BaseException as error:
@@ -65,6 +66,7 @@ class Gateway:
         """Ask, and pass the answer on as it comes. The reader may leave: close the iterator."""
         body = body | {"stream": True, "stream_options": {"include_usage": True}}
         held = await self._reserve(subject, body)
+        body = body | {"model": held.model}
         usage, completion_id = None, ""
         try:
             async with await self._provider.chat.completions.create(**body) as chunks:

@@ -17,6 +17,7 @@ from tallystick.demo import report
 from tallystick.demo.agents import CREDITS_CENTS, Stage, cast
 from tallystick.demo.books import Books, read_ledger, read_wallets
 from tallystick.demo.gateway import Gateway
+from tallystick.demo.midnight import midnight
 from tallystick.demo.observer import Observer
 from tallystick.demo.provider import StandIn
 from tallystick.demo.screen import Screen
@@ -49,8 +50,7 @@ async def play() -> bool:
         await _scene(screen, sidecar, provider, admin)
         screen.wallets = await _wallets(admin)
         books = Books(
-            calls=len(provider.served),
-            billed_nano_usd=provider.billed_nano_usd,
+            bill=provider.bill,
             ledger=await read_ledger(sidecar.store_address),
             wallets=read_wallets(screen.wallets),
         )
@@ -111,6 +111,7 @@ async def _scene(screen: Screen, sidecar: SidecarProcess, provider: StandIn, adm
                         for agent in cast(stage):
                             agents.create_task(agent)
                     await stage.gateway.reconcile()
+                    await midnight(stage, TENANT, sidecar.store_address)
             watching.cancel()
     except ExceptionGroup as failed:
         error: Exception = failed

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 PRICES = {
+    "demo-max": (Decimal("20.00"), Decimal("2.00"), Decimal("100.00")),
     "demo-large": (Decimal("15.00"), Decimal("1.50"), Decimal("75.00")),
     "demo-small": (Decimal("1.00"), Decimal("0.10"), Decimal("5.00")),
 }
@@ -131,9 +132,12 @@ class StandIn:
         self.url = ""
 
     @property
-    def billed_nano_usd(self) -> int:
-        """The bill: the sum of all that was served."""
-        return sum(served.nano_usd for served in self.served.values())
+    def bill(self) -> dict[str, tuple[int, int]]:
+        """For each model how many calls were served, and what they cost in nano-dollars."""
+        amounts: dict[str, list[int]] = {}
+        for served in self.served.values():
+            amounts.setdefault(served.model, []).append(served.nano_usd)
+        return {model: (len(each), sum(each)) for model, each in amounts.items()}
 
     async def __aenter__(self) -> "StandIn":
         listener = socket.create_server(("127.0.0.1", 0))

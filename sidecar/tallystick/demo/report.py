@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from tallystick.core.money import usd_text
-from tallystick.demo.books import Books
+from tallystick.demo.books import Books, sum_of
 from tallystick.demo.screen import Screen, money
 
 NEXT = (
@@ -22,9 +22,9 @@ def introduce(screen: Screen) -> None:
     say = screen.say
     say(Text("Tallystick decides on AI spend before each call.", "bold"))
     purse = f"{len(screen.wallets)} wallets with {money(funds, 2)}"
-    say(f"A sidecar with its own store, {purse}, six agents, and a stand-in")
-    say("provider that speaks OpenAI's API. All of it runs on this machine and is gone")
-    say("afterwards. Each line is a call that has ended, or that was refused.\n")
+    say(f"A sidecar with its own store, {purse}, eight agents, and")
+    say("a stand-in provider that speaks OpenAI's API. All of it runs on this machine")
+    say("and is gone afterwards. Each line is a call that has ended, or that was refused.\n")
 
 
 def account(screen: Screen, books: Books) -> None:
@@ -33,9 +33,13 @@ def account(screen: Screen, books: Books) -> None:
     say(Text("\nWallets", "bold"))
     say(screen.bars())
     say(Text("\nThe books", "bold"))
-    _row(screen, f"provider  served {books.calls} calls and bills", books.billed_nano_usd)
-    _row(screen, f"ledger    charged {books.ledger.charges} calls", books.ledger.charged_nano_usd,
-         agrees=books.ledger_agrees)  # fmt: skip
+    (served, billed), (charges, charged) = sum_of(books.bill), sum_of(books.ledger.bill)
+    _row(screen, f"provider  served {served} calls and bills", billed)
+    _row(screen, f"ledger    charged {charges} calls", charged, agrees=books.ledger_agrees)
+    for model in sorted(books.bill | books.ledger.bill):
+        calls, nano_usd = books.ledger.bill.get(model, (0, 0))
+        agrees = books.bill.get(model) == books.ledger.bill.get(model)
+        _row(screen, f"          {calls} with {model}", nano_usd, agrees=agrees)
     _row(
         screen, f"wallets   ${usd_text(funds)} - ${usd_text(balance)} left", spent, agrees=books.wallets_agree
     )

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from tallystick.v1.budget_pb2 import Reason, Refusal, ReserveRequest, ReserveResponse, WalletState
 
-CASCADE = ("user", "team", "org")
-IN_FLIGHT_SHOWN = 5
+CASCADE = ("user", "team", "org", "service")
+IN_FLIGHT_SHOWN = 4
 INDENT = 7
 HEADER = f"{'s':>5}  {'agent':<7} {'model':<12} {'answer':<6} {'held':>8} {'charged':>8}  why"
 
@@ -31,6 +31,8 @@ class Call:
     model: str
     held_nano_usd: int
     payer: str
+    downgrade: str = ""
+    """Which model stands in for which, and why."""
 
 
 class Screen:
@@ -41,10 +43,11 @@ class Screen:
         self.wallets: Sequence[WalletState] = ()
         self._calls: dict[str, Call] = {}
         self._in_flight: set[str] = set()
-        self._explained: set[tuple[str, int]] = set()
+        self._explained: set[tuple[str, str]] = set()
         self._started_s = time.monotonic()
         plain = console.options.ascii_only
         self._full, self._part, self._empty = "#=." if plain else "█▒░"
+        self._arrow = "->" if plain else "→"
         self.yes, self.no = ("ok", "WRONG") if plain else ("✔", "✘")
 
     @contextlib.contextmanager
@@ -74,19 +77,17 @@ class Screen:
 
     def decided(self, request: ReserveRequest, answer: ReserveResponse) -> None:
         """A Reserve was answered."""
-        agent = request.subject.user
+        agent = request.subject.user or request.subject.service
         if not answer.HasField("refusal"):
             payer = answer.wallet_group or answer.wallet
-            call = Call(agent, answer.model, answer.cost.nano_usd, payer)
+            call = Call(agent, answer.model, answer.cost.nano_usd, payer, self._downgrade(answer))
             self._calls[answer.reservation_id] = call
             self._in_flight.add(answer.reservation_id)
             return
         reason, style = _reason(answer.refusal)
         call = Call(agent, answer.model, 0, "")
         self._line(call, Text("DENY  ", f"bold {style}"), "", "", Text(reason, style))
-        if (agent, answer.refusal.reason) not in self._explained:
-            self._explained.add((agent, answer.refusal.reason))
-            self._below(answer.refusal.message, "dim")
+        self._explain(agent, Reason.Name(answer.refusal.reason), _because(answer.refusal), "dim")
 
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
@@ -95,6 +96,8 @@ class Screen:
         why = Text(remark, "yellow") if remark else Text(f"paid by {call.payer}", "dim")
         held, charged = money(call.held_nano_usd), money(charged_nano_usd)
         self._line(call, Text("ALLOW ", "green"), held, charged, why)
+        if call.downgrade:
+            self._explain(call.agent, call.model, call.downgrade, "yellow")
 
     def bars(self) -> Group:
         """Every wallet: what is left, what is held, what is spent."""
@@ -121,6 +124,18 @@ class Screen:
         line = Text.assemble((second, "dim"), names, verdict, amounts, why)
         self.say(line)
 
+    def _downgrade(self, answer: ReserveResponse) -> str:
+        if not answer.HasField("downgrade"):
+            return ""
+        asked, because = answer.downgrade.asked_model, answer.downgrade.message.partition(": ")[2]
+        return f"{asked} {self._arrow} {answer.model}, because {because}"
+
+    def _explain(self, agent: str, what: str, words: str, style: str) -> None:
+        """Say it the first time only."""
+        if (agent, what) not in self._explained:
+            self._explained.add((agent, what))
+            self._below(words, style)
+
     def _below(self, words: str, style: str) -> None:
         indent = " " * INDENT
         for line in textwrap.wrap(words, self.console.width - INDENT, break_long_words=False):
@@ -146,6 +161,17 @@ def money(nano_usd: int, digits: int = 4) -> str:
 def _reason(refusal: Refusal) -> tuple[str, str]:
     """The reason and its colour; one that time mends within a minute is no alarm."""
     name = Reason.Name(refusal.reason).removeprefix("REASON_")
-    if refusal.retryable and refusal.retry_after.seconds < 60:
+    if _mends_soon(refusal):
         return f"{name}, wait {refusal.retry_after.seconds + 1} s", "yellow"
     return name, "red"
+
+
+def _because(refusal: Refusal) -> str:
+    """The sidecar's sentence, and when the call would fit, where that is worth a look at the clock."""
+    if _mends_soon(refusal) or not refusal.advice.HasField("at"):
+        return refusal.message
+    return f"{refusal.message}; it would fit at {refusal.advice.at.ToDatetime():%Y-%m-%d %H:%M} UTC"
+
+
+def _mends_soon(refusal: Refusal) -> bool:
+    return refusal.retryable and refusal.retry_after.seconds < 60
