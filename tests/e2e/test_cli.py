@@ -657,7 +657,8 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
-    *("wallet credit", "wallet show", "balance", "reserve", "explain", "settle", "release", "extend", "version"),
+    *("wallet credit", "wallet show", "balance", "reserve", "explain", "settle", "release", "extend"),
+    "version",
 )
 
 
