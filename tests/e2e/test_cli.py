@@ -41,6 +41,21 @@ wallets:
   team: {per: [team]}
   org: {}
 """
+LADDER_POLICY = """
+tenant: ladder
+prices:
+  models:
+    grand: {input: 10, output: 10}
+    tiny: {input: 1, output: 1}
+wallets:
+  user: {per: [user], grant: {amount: 5 USD, every: day}}
+  org: {}
+budgets:
+  daily: {per: [user], limit: 0.02 USD, window: day, on_exhausted: downgrade, overage: 10%}
+  calls: {per: [user], limit: 3 requests, window: rolling 90m}
+downgrade:
+  - {model: grand, to: [tiny], at: 80%}
+"""
 BAD_POLICY = """tenant: acme
 wallet: {}
 budgets:
@@ -60,6 +75,7 @@ class Cli:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
         self.environment |= {"TALLYSTICK_DATA_DIR": str(data_dir), "TZ": "UTC"}
         files = {"acme.yaml": POLICY, "pooled.yaml": POOLED_POLICY, "bad.yaml": BAD_POLICY}
+        files["ladder.yaml"] = LADDER_POLICY
         files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE}
         for name, text in files.items():
             (directory / name).write_text(text)
@@ -536,6 +552,61 @@ def test_no_sidecar(cli: Cli) -> None:
     cli.error("wallet", "show", "acme", expect=3, TALLYSTICK_ADMIN_ADDRESS="/nonexistent.sock")
 
 
+# explain
+
+
+def test_every_step_of_a_decision_is_explained_and_nothing_is_held(cli: Cli) -> None:
+    cli.run("policy", "apply", "ladder.yaml")
+    call = ("ladder", "--user", "alice", "--model", "grand", "--input-tokens", "600", "--max-output", "400")
+    first = cli.text("explain", *call)
+    assert first.startswith("ALLOW\n")
+    assert has_line(first, r"model +grand")
+    assert has_line(first, r"would hold +0\.01 USD, 1000 tokens")
+    assert has_line(first, r"grand +budget daily user=alice +0\.0176 USD +0\.00 USD +0\.01 USD +yes")
+    assert has_line(first, r" +budget calls user=alice +3 requests +0 requests +1 requests +yes")
+    assert has_line(first, r" +wallet user user=alice +5\.00 USD +0\.00 USD +0\.01 USD +yes +pays")
+    assert has_line(first, r" +wallet org +0\.00 USD +0\.00 USD +0\.01 USD +no")
+    assert cli.text("explain", *call) == first
+
+    cli.run("reserve", *call)
+    lower = cli.text("explain", *call)
+    assert has_line(lower, r"instead of +grand")
+    assert has_line(
+        lower, r"because +grand is not used: budget daily \(user=alice\) has too little left for it"
+    )
+    assert has_line(lower, r"grand +budget daily .* +0\.0176 USD +0\.01 USD +0\.01 USD +no +refuses")
+    assert has_line(lower, r"tiny +budget daily .* +0\.022 USD +0\.01 USD +0\.001 USD +yes")
+    held = cli.text("reserve", *call)
+    assert has_line(held, r"instead of +grand")
+    assert has_line(held, r"model +tiny")
+
+    cli.run("reserve", *call)
+    document = cli.json("explain", *call, expect=10)
+    assert (document["result"], document["refusal"]["budget"]) == ("RESULT_DENY", "calls")
+    assert document["refusal"]["retryable"] is False  # all is held
+    binding = [(step["model"], step["budget"]["name"]) for step in document["steps"] if step["binds"]]
+    assert binding == [("grand", "daily"), ("tiny", "calls"), ("grand", "calls")]
+    assert cli.text("explain", *call, expect=10).startswith("DENY BUDGET_EXHAUSTED\n")
+
+    shown = cli.text("balance", "ladder", "--user", "alice")
+    assert "0.022 USD of 0.02 USD" not in shown
+    assert "to 0.022 USD, limit 0.02 USD" in shown
+    assert "rolling 1h 30m" in shown
+
+
+def test_a_refusal_says_what_to_do_instead(cli: Cli) -> None:
+    cli.run("policy", "apply", "ladder.yaml")
+    call = ("ladder", "--user", "bob", "--model", "grand", "--max-output", "400", "--input-tokens")
+    denied = cli.text("explain", *call, "25000", expect=10)
+    assert "DENY CAN_NEVER_FIT" in denied
+    assert has_line(denied, r"or +ask for a higher limit of budget daily in the policy of tenant ladder")
+    denied = cli.text(
+        "reserve", "ladder", "--user", "bob", "--model", "tiny", "--max-output", "30000", expect=10
+    )
+    assert has_line(denied, r"or ask for +at most 22000 tokens of output")
+    assert "waiting does not help" in denied
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -666,19 +737,8 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
-    *(
-        "wallet credit",
-        "wallet list",
-        "wallet show",
-        "budget list",
-        "budget show",
-        "balance",
-        "reserve",
-        "settle",
-        "release",
-        "extend",
-        "version",
-    ),
+    *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
+    *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
 )
 
 

@@ -88,6 +88,8 @@ def retry_ms(refusal: Any) -> int | None:
 
 def test_a_rolling_window_lets_through_again_when_enough_has_left_it(caller: Caller, books: Books) -> None:
     caller.apply("budgets:\n  last-hour: {limit: 100 tokens, window: rolling 1h}")
+    state = caller.budget("last-hour")
+    assert (state.rolling.seconds, state.HasField("window_end")) == (3_600, False)
     start_ms = start_of_bucket(books, caller, MINUTE_MS)
     for minute, tokens in ((0, 30), (10, 40), (20, 30)):
         books.stop_clock(caller.tenant, start_ms + minute * MINUTE_MS + 5)

@@ -1,7 +1,7 @@
 """Decisions for people: what was decided, why, and what to do next."""
 
 from tallystick.cli.output import length_text, show, time_text
-from tallystick.cli.tables import amount_of, budget_table, cost_text, make_card, named
+from tallystick.cli.tables import amount_of, budget_table, cost_text, make_card, named, step_table
 from tallystick.v1 import budget_pb2 as pb
 
 ALLOW_STYLE, DENY_STYLE = "green", "red"
@@ -13,6 +13,8 @@ def show_decision(decision: pb.ReserveResponse) -> None:
         rows = [
             ("reservation", decision.reservation_id),
             ("model", decision.model),
+            ("instead of", decision.downgrade.asked_model),
+            ("because", decision.downgrade.message),
             ("held", cost_text(decision.cost)),
             ("paid by", named(decision.wallet, decision.wallet_group)),
             ("price", decision.price_version),
@@ -24,6 +26,25 @@ def show_decision(decision: pb.ReserveResponse) -> None:
         show_refusal(decision.refusal, [row for row in rows if row[1]])
     if decision.budgets:
         show("", budget_table(decision.budgets))
+
+
+def show_explanation(told: pb.ExplainResponse) -> None:
+    """Print the answer to an Explain: the decision, and every step to it."""
+    if told.result == pb.RESULT_ALLOW:
+        rows = [
+            ("model", told.model),
+            ("instead of", told.downgrade.asked_model),
+            ("because", told.downgrade.message),
+            ("would hold", cost_text(told.cost)),
+        ]
+        show(make_card("ALLOW", ALLOW_STYLE, [row for row in rows if row[1]]))
+    else:
+        rows = [("model", told.model), ("would hold", cost_text(told.cost))]
+        show_refusal(told.refusal, [row for row in rows if row[1]])
+    if told.steps:
+        show("", step_table(told.steps))
+    else:
+        show("No wallet and no budget was looked at.")
 
 
 def show_extension(answer: pb.ExtendResponse) -> None:
@@ -47,7 +68,22 @@ def show_refusal(refusal: pb.Refusal, more: list[tuple[str, str]]) -> None:
     if refusal.unit:
         rows.append(("short of", amount_of(refusal.shortfall, refusal.unit)))
     rows.append(("retry", retry_text(refusal)))
+    rows += advice_rows(refusal.advice)
     show(make_card(f"DENY {reason}", DENY_STYLE, rows + more))
+
+
+def advice_rows(advice: pb.Advice) -> list[tuple[str, str]]:
+    """Say what would be allowed instead."""
+    rows = []
+    if advice.model:
+        rows.append(("or use", f"model {advice.model}"))
+    if advice.max_output:
+        rows.append(("or ask for", f"at most {advice.max_output} tokens of output"))
+    if advice.HasField("at"):
+        rows.append(("or wait", f"until {time_text(advice.at)}"))
+    if advice.more:
+        rows.append(("or", advice.more))
+    return rows
 
 
 def retry_text(refusal: pb.Refusal) -> str:

@@ -13,6 +13,7 @@ from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
 from tallystick.cli.budgets import list_budgets, show_budget
 from tallystick.cli.exits import CommandError, ExitCode
+from tallystick.cli.explaining import explain
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
@@ -114,6 +115,11 @@ register(
     "tallystick reserve acme --user alice --model gpt-5-mini \\\n    --input-tokens 1200 --max-output 500",
     "tallystick reserve acme --user alice --cost '0.25 USD'",
     "tallystick reserve acme --user alice --request body.json --api openai-chat",
+)
+register(
+    app,
+    explain,
+    "tallystick explain acme --user alice --model gpt-5-mini \\\n    --input-tokens 1200 --max-output 500",
 )
 register(
     app,

@@ -92,7 +92,7 @@ def reserve(
         if decision.result == pb.RESULT_ALLOW:
             show("", "Next, with what was really used:")
             show_command(_settle_command(request, decision, connection.address))
-    _exit_if_denied(decision.result)
+    exit_if_denied(decision.result)
 
 
 def settle(
@@ -195,7 +195,7 @@ def extend(
         from tallystick.cli.decisions import show_extension
 
         show_extension(answer)
-    _exit_if_denied(answer.result)
+    exit_if_denied(answer.result)
 
 
 def _settle_command(request: "pb.ReserveRequest", decision: "pb.ReserveResponse", address: str) -> str:
@@ -222,7 +222,8 @@ def _read_tally(text: str) -> bytes:
         raise CommandError(ExitCode.USAGE, f"--tally: expected base64 ({error})") from None
 
 
-def _exit_if_denied(result: int) -> None:
+def exit_if_denied(result: int) -> None:
+    """Exit with the code of a DENY, if it is one."""
     from tallystick.v1 import budget_pb2 as pb
 
     if result != pb.RESULT_ALLOW:

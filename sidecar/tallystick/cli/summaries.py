@@ -6,9 +6,6 @@ from tallystick.cli.output import show
 from tallystick.cli.tables import make_table
 from tallystick.core.decision import UNIT_NAMES, amount_text
 from tallystick.core.policy import Budget, Match, Policy, Unit
-from tallystick.core.windows import MS_PER_SECOND, Span, Window
-
-_LENGTHS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def show_summary(file: str, policy: Policy) -> None:
@@ -46,10 +43,4 @@ def window_text(budget: Budget) -> str:
     """Name a window as the policy does."""
     if budget.unit is Unit.CONCURRENT:
         return "-"
-    return _length_text(budget.window) if budget.window.span is Span.FIXED else budget.window.span.value
-
-
-def _length_text(window: Window) -> str:
-    seconds = window.length_ms // MS_PER_SECOND
-    name, size = next((name, size) for name, size in _LENGTHS if seconds % size == 0)
-    return f"{seconds // size}{name}"
+    return budget.window.text()

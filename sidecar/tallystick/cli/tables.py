@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.output import console, time_text
+from tallystick.cli.output import console, length_text, time_text
 from tallystick.core.decision import amount_text
 from tallystick.core.money import usd_text
 from tallystick.core.policy import Unit
@@ -141,12 +141,48 @@ def budget_table(budgets: Sequence[pb.BudgetState]) -> Table:
     return table
 
 
+def step_table(steps: Sequence[pb.ExplainResponse.Step]) -> Table:
+    """List what was considered, in order; what decides is marked."""
+    rows = [_step_cells(step) for step in steps]
+    table = make_table(("Model", "Step"), ("Ceiling / funds", "In use", "Takes"), rows)
+    table.add_column("Fits", no_wrap=True)
+    table.add_column(no_wrap=True)
+    before = None
+    for step, cells in zip(steps, rows, strict=True):
+        kind = step.WhichOneof("of")
+        name = Text.assemble(
+            f"{kind} ", (getattr(step, kind).name, "bold"), " ", (getattr(step, kind).group, "dim")
+        )
+        fits = Text("yes" if step.fits else "no", style="" if step.fits else "red")
+        mark = Text(_mark(step), style="bold green" if step.fits else "bold red")
+        model = Text(step.model if step.model != before else "", style="bold")
+        table.add_row(model, name, *cells, fits, mark)
+        before = step.model
+    return table
+
+
+def _step_cells(step: pb.ExplainResponse.Step) -> list[Text]:
+    is_budget = step.HasField("budget")
+    state = step.budget if is_budget else step.wallet
+    most = step.budget.ceiling if is_budget else step.wallet.funds
+    amounts = (most, state.spent + state.held, step.takes)
+    return [Text(amount_of(amount, state.unit)) for amount in amounts]
+
+
+def _mark(step: pb.ExplainResponse.Step) -> str:
+    if not step.binds:
+        return ""
+    return "pays" if step.fits else "refuses"
+
+
 def _budget_cells(budget: pb.BudgetState) -> list[Text]:
     left, limit, spent, held = (
         amount_of(amount, budget.unit)
         for amount in (budget.remaining, budget.limit, budget.spent, budget.held)
     )
     style = "bold red" if budget.remaining < 0 else ""
+    if budget.ceiling != budget.limit:
+        limit = f"to {amount_of(budget.ceiling, budget.unit)}, limit {limit}"
     return [
         Text.assemble((left, style), "\n", (limit, "dim")),
         Text.assemble(spent, "\n", (held, "dim")),
@@ -175,6 +211,8 @@ def _cells(amount: int, limit: int) -> int:
 def _end_text(budget: pb.BudgetState) -> str:
     if budget.HasField("window_end"):
         return time_text(budget.window_end, "minutes" if budget.window_end.seconds % 60 == 0 else "seconds")
+    if budget.HasField("rolling"):
+        return f"rolling {length_text(budget.rolling)}"
     return "calls in flight" if budget.unit == pb.UNIT_CONCURRENT else "no end"
 
 

@@ -1,8 +1,10 @@
 """What a refused caller can do: a cheaper model, a shorter answer, a later time, more funds."""
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
+from urllib.parse import unquote
 
-from tallystick.core.decision import Advice
+from tallystick.core.decision import Advice, too_small
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.plan import Plan, Taken
 from tallystick.core.policy import Policy
@@ -34,7 +36,7 @@ class Adviser:
         """What would be allowed now instead of this call."""
         first = 2 * len(plan.wallets)
         funds, values = refused.values[:first], refused.values[first:]
-        more = _more(plan, refused)
+        more = _more(plan, refused, Taken(*cost_of(estimate, plan.price)))
         if refused.reason not in OF_ROOM or estimate.usage is None:
             return Advice(more=more)
         known = {line.counter: values[2 * i : 2 * i + 2] for i, line in enumerate(plan.budgets)}
@@ -95,14 +97,19 @@ def _longest(plan: Plan, estimate: Estimate, values: list[int], funds: list[int]
     return low
 
 
-def _more(plan: Plan, refused: Refused) -> str:
+def _more(plan: Plan, refused: Refused, taken: Taken) -> str:
     """Whom to ask."""
-    if refused.binds:
-        line = plan.budgets[refused.binds - 1]
+    binds = refused.binds
+    if refused.reason is Reason.CAN_NEVER_FIT:
+        binds = too_small(plan.budgets, taken)
+    if binds:
+        line = plan.budgets[binds - 1]
         return f"ask for a higher limit of budget {line.name} in the policy of tenant {plan.tenant}"
     if refused.reason is Reason.INSUFFICIENT_FUNDS and plan.wallets:
         wallet = plan.wallets[-1]
-        return f"ask for funds: tallystick wallet credit {plan.tenant} {wallet.name} AMOUNT"
+        group = [unquote(pair) for pair in wallet.counter.split(":")[3].split(",") if pair]
+        words = "".join(f" --group {quote(pair)}" for pair in group)
+        return f"ask for funds: tallystick wallet credit {plan.tenant} {wallet.name} AMOUNT{words}"
     if refused.reason is Reason.MODEL_NOT_ALLOWED:
         return f"ask for the model to be let through by `models` in the policy of tenant {plan.tenant}"
     if refused.reason is Reason.PRICE_UNKNOWN:

@@ -1,12 +1,14 @@
 """From plans to what the store is asked."""
 
 from tallystick.core.counters import parse_counter
+from tallystick.core.errors import InvalidArgument
 from tallystick.core.hold import Hold, hold_body
 from tallystick.core.matching import ceiling_of
 from tallystick.core.plan import Plan
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import priority_in
+from tallystick.engine.calls import Cost
 from tallystick.engine.estimates import Estimate, cost_of
 from tallystick.store.asks import Try
 
@@ -23,8 +25,12 @@ def tries_of(plan: Plan, estimate: Estimate, about: str) -> tuple[Try, ...]:
         return (first,)
     tries = [first]
     for rung in plan.rungs:
-        nano_usd, tokens = cost_of(estimate, rung.price)
-        tries.append(Try(rung, nano_usd, tokens, rung.refuses(nano_usd, tokens), hold_body(rung, about)))
+        try:
+            cost = cost_of(estimate, rung.price)
+            refusal = rung.refuses(cost.nano_usd, cost.tokens)
+        except InvalidArgument:  # more than an amount can be
+            cost, refusal = Cost(0, 0), Reason.CAN_NEVER_FIT
+        tries.append(Try(rung, cost.nano_usd, cost.tokens, refusal, hold_body(rung, about)))
     if plan.soft is not None:
         tries.append(first._replace(soft=None))
     return tuple(tries)

@@ -19,6 +19,8 @@ MOST_TENANTS = 10_000
 MOST_PLANS = 20_000
 MOST_PLANS_OF_PROMPTS = 1_000
 """Of all tenants: prompts are as many as calls, and a plan of one serves a loop alone."""
+OF_ROOM = (Reason.NONE, Reason.INSUFFICIENT_FUNDS)
+"""Refusals that another model may escape; one that may not be called is not replaced."""
 PRICES_HOLD_MS = 900_000
 """Prices are looked up again on every quarter of an hour."""
 
@@ -116,7 +118,7 @@ class Planner:
         if price:
             until_ms = now_ms - now_ms % PRICES_HOLD_MS + PRICES_HOLD_MS
             plan.valid_until_ms = min(plan.valid_until_ms, until_ms)
-        if usage is not None and price and not price.free:
+        if usage is not None and price and not price.free and plan.refusal in OF_ROOM:
             _climb(plan, self._rungs(rules, subject, estimate))
         return plan
 

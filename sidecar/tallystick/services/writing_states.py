@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tallystick.core.counters import rolling_ms
 from tallystick.core.decision import BudgetState, Refusal, WalletState
 from tallystick.core.lots import Lot, LotKind
 from tallystick.core.money import MAX_AMOUNT
@@ -43,6 +44,8 @@ def outline(model: str, price_version: str, lines: Sequence[BudgetLine]) -> pb.R
         if line.end_ms:
             state.window_start.CopyFrom(timestamp(line.start_ms))
             state.window_end.CopyFrom(timestamp(line.end_ms))
+        elif rolls := rolling_ms(line.end):
+            state.rolling.CopyFrom(duration(rolls[0]))
     return response
 
 

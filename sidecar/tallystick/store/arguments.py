@@ -7,7 +7,7 @@ from tallystick.core.lots import Account, read_lots
 from tallystick.core.packing import compact
 from tallystick.core.plan import WalletLine
 from tallystick.core.reasons import Reason
-from tallystick.store.asks import Held, Refused, ReserveAsk, Settled, Stamp, Try
+from tallystick.store.asks import Held, Moved, Refused, ReserveAsk, Settled, Stamp, Try
 from tallystick.store.wire import bulks
 
 OF_THE_CALL, OF_A_TRY = 3, 6
@@ -70,6 +70,13 @@ def settled_of(reply: list[Any], *, changed: bool) -> Settled:
         int(held_nano_usd),
         int(held_tokens),
     )
+
+
+def moved_of(reply: list[Any]) -> Moved:
+    """An answer of `move`."""
+    _, _, _, _, amount, drawn, source, target = reply
+    lots = tuple(read_lots(drawn.decode()))
+    return Moved(int(amount), lots, account_of(source), account_of(target) if target else None)
 
 
 def stamp_of(reply: list[Any]) -> Stamp:

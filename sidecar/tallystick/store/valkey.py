@@ -13,7 +13,7 @@ from tallystick.core.errors import (
 from tallystick.core.hold import Hold, read_hold
 from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
 from tallystick.core.ledger import Entry
-from tallystick.core.lots import Account, read_lots
+from tallystick.core.lots import Account
 from tallystick.core.packing import compact
 from tallystick.core.plan import Plan
 from tallystick.core.reasons import Reason
@@ -24,6 +24,7 @@ from tallystick.store.arguments import (
     OF_THE_CALL,
     account_of,
     held_of,
+    moved_of,
     refused_of,
     reserve_message,
     settled_of,
@@ -209,9 +210,7 @@ class ValkeyStore:
             raise IdMismatch(f"id {ask.move_id!r} was used for something else")
         if reply[0] == DENY:
             raise FundsMissing(f"{int(reply[4])} are available, not {ask.amount}", int(reply[4]))
-        _, _, _, _, amount, drawn, source, receiver = reply
-        lots = tuple(read_lots(drawn.decode()))
-        return Moved(int(amount), lots, account_of(source), account_of(receiver) if receiver else None)
+        return moved_of(reply)
 
     async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`."""
@@ -288,9 +287,9 @@ class ValkeyStore:
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""
-        key = partition_keys(0)[0]
-        await self._runner.ask("HSETNX", key, "tally_key", proposed)
-        return bytes(await self._runner.ask("HGET", key, "tally_key"))
+        place = (partition_keys(0)[0], "tally_key")
+        await self._runner.ask("HSETNX", *place, proposed)
+        return bytes(await self._runner.ask("HGET", *place))
 
     async def ping(self) -> None:
         """See `Store.ping`."""

@@ -184,7 +184,7 @@ class ReserveRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., tokens: _Optional[_Union[TokenEstimate, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., request: _Optional[_Union[ProviderRequest, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class BudgetState(_message.Message):
-    __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced", "ceiling")
+    __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced", "ceiling", "rolling")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,7 @@ class BudgetState(_message.Message):
     THRESHOLD_PERCENT_FIELD_NUMBER: _ClassVar[int]
     ENFORCED_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
+    ROLLING_FIELD_NUMBER: _ClassVar[int]
     name: str
     group: str
     unit: Unit
@@ -209,7 +210,8 @@ class BudgetState(_message.Message):
     threshold_percent: int
     enforced: bool
     ceiling: int
-    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., remaining: _Optional[int] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., threshold_percent: _Optional[int] = ..., enforced: _Optional[bool] = ..., ceiling: _Optional[int] = ...) -> None: ...
+    rolling: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., spent: _Optional[int] = ..., held: _Optional[int] = ..., remaining: _Optional[int] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., threshold_percent: _Optional[int] = ..., enforced: _Optional[bool] = ..., ceiling: _Optional[int] = ..., rolling: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Lot(_message.Message):
     __slots__ = ("id", "kind", "remaining", "expires_at")

@@ -244,6 +244,14 @@ def test_windows_and_matches_as_the_policy_has_them() -> None:
           c: {limit: 1 USD, window: month}
           d: {limit: 1 concurrent}
           e: {limit: 1 USD, window: 90s}
+          f: {limit: 1 USD, window: rolling 7h}
         """)
-    assert [window_text(budget) for budget in policy.budgets] == ["36h", "2d", "month", "-", "90s"]
+    assert [window_text(budget) for budget in policy.budgets] == [
+        "36h",
+        "2d",
+        "month",
+        "-",
+        "90s",
+        "rolling 7h",
+    ]
     assert [match_text(budget.match) for budget in policy.budgets[:2]] == ["all", "team=x|y, user=a*"]

@@ -5,7 +5,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.errors import FundsMissing, InvalidArgument
@@ -87,6 +87,7 @@ async def check(office: Office, steps: list[Step]) -> None:
             assert [lot.kind for lot in state.lots] == sorted(lot.kind for lot in state.lots)
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_transfers_neither_make_nor_lose_money(steps: list[Step]) -> None:
     asyncio.run(check(Office(), steps))
