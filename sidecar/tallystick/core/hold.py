@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tallystick.core.errors import InvalidArgument
@@ -21,6 +22,7 @@ from tallystick.core.plan import Plan
 from tallystick.core.policy import DEFAULT_ALERTS, OnExpiry, Unit
 from tallystick.core.price import Price, unpack_price
 from tallystick.core.reasons import Reason
+from tallystick.core.subject import value_in
 
 SEAL_BYTES = 16
 TALLY_VERSION = b"\x02"
@@ -186,14 +188,19 @@ class Terms(NamedTuple):
 
     model: str
     price: Price | None
-    subject: str
-    """As `core.subject.subject_text` wrote it."""
+    workflow: str
 
 
 def terms_of(record: str) -> Terms:
     """The terms in a record's text."""
-    _, _, model, packed, subject, _ = json.loads(record.split("\n", 2)[2])
-    return Terms(model, unpack_price(packed) if packed else None, subject)
+    return _terms(record.split("\n", 2)[2])
+
+
+@lru_cache(maxsize=8192)
+def _terms(body: str) -> Terms:
+    """The same few subjects and models come again and again."""
+    _, _, model, packed, subject, _ = json.loads(body)
+    return Terms(model, unpack_price(packed) if packed else None, value_in(subject, "workflow"))
 
 
 def hold_body(plan: Plan, subject_text: str) -> str:

@@ -11,6 +11,7 @@ from tallystick.core.hold import Terms, seal, terms_of, unseal
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.plan import Plan, Taken
+from tallystick.core.policy import OutputRule
 from tallystick.core.subject import subject_text
 from tallystick.core.usage import Usage
 from tallystick.engine.advice import Adviser
@@ -165,7 +166,9 @@ class Engine:
         )
         self._store_seconds("settle").observe(time.perf_counter() - started)
         if mode is Mode.COST and settled.changed:
-            self._hindsight.settled(call, actual.terms, settled)
+            rules = self._planner.known(call.tenant)
+            learns = rules is None or rules.policy.output_rule is OutputRule.LEARNED
+            self._hindsight.settled(call, actual.terms if learns else None, settled)
         return settled
 
     async def _actual(self, call: SettleCall, tally: str) -> Actual:

@@ -1,7 +1,6 @@
 """What settles tell of the estimates: how far off they were, and how long answers are."""
 
 from tallystick.core.hold import Terms
-from tallystick.core.subject import value_in
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, SettleCall
 from tallystick.engine.learned import Learned
@@ -18,15 +17,14 @@ class Hindsight:
         self._tokens = metrics.estimate_ratio("tokens")
 
     def settled(self, call: SettleCall, terms: Terms | None, settled: Settled) -> None:
-        """Compares what was charged with what was held; `terms` are those of the hold, with usage."""
+        """Compares what was charged with what was held; `terms` where the answer is to be learned."""
         nano_usd, tokens = _reported(call)
         if nano_usd and settled.held_nano_usd:
             self._usd.observe(settled.nano_usd / settled.held_nano_usd)
         if tokens and settled.held_tokens:
             self._tokens.observe(settled.tokens / settled.held_tokens)
         if terms and isinstance(call.actual, Usage):
-            workflow = value_in(terms.subject, "workflow")
-            self._learned.saw(call.tenant, terms.model, workflow, call.actual.output)
+            self._learned.saw(call.tenant, terms.model, terms.workflow, call.actual.output)
 
 
 def _reported(call: SettleCall) -> tuple[bool, bool]:

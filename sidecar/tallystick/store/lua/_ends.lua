@@ -1,2 +1,2 @@
 -- All that ends holds, windows and lots.
--- include _compare _alert _lots _hold _post _charge _due
+-- include _compare _alert _account _lots _hold _post _charge _due

@@ -2,23 +2,6 @@
 -- which says why. A lot: {id, kind, expires (0 never), amount, source, rollover}.
 local GRANT_ID, GRANT, PAID = 'grant', 1, 3
 
-local function open_account(counter)
-  local v = call('HMGET', COUNT, counter .. ':f', counter .. ':b', counter .. ':h', counter .. ':g', counter .. ':l')
-  return {counter = counter, funds = v[1] or '0', balance = v[2] or '0', held = v[3] or '0',
-    marker = v[4] or '', lots = v[5] and cjson.decode(v[5]) or {}}
-end
-
-local function keep_account(a)
-  local c, soonest = a.counter, nil
-  call('HSET', COUNT, c .. ':f', a.funds, c .. ':b', a.balance, c .. ':h', a.held)
-  if a.marker ~= '' then call('HSET', COUNT, c .. ':g', a.marker) end
-  if #a.lots > 0 then call('HSET', COUNT, c .. ':l', cjson.encode(a.lots)) else call('HDEL', COUNT, c .. ':l') end
-  for _, lot in ipairs(a.lots) do
-    if lot[3] > now and (not soonest or lot[3] < soonest) then soonest = lot[3] end
-  end
-  if soonest then call('ZADD', DUE, soonest, 'l:' .. c) else call('ZREM', DUE, 'l:' .. c) end
-end
-
 local function with_amount(lot, amount)
   return {lot[1], lot[2], lot[3], amount, lot[5], lot[6]}
 end
@@ -30,6 +13,7 @@ end
 
 local function insert(a, lot)
   if lot[4] == '0' then return end
+  a.expires = a.expires or lot[3] > 0
   local at = 1
   for i, other in ipairs(a.lots) do
     if other[1] == lot[1] and other[2] == lot[2] and other[3] == lot[3] then
@@ -87,6 +71,7 @@ end
 
 -- Lets go of what has expired, but for what open holds may need; how much.
 local function lapse(a, renewing)
+  if not a.expires then return '0' end -- none of them ever does
   local held, lapsed, carried, kept = a.held, '0', '0', {}
   local rollover = '0'
   if less(held, '0') then held = '0' end
