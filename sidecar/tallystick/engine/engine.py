@@ -124,7 +124,10 @@ class Engine:
 
     async def _room(self, rules: Rules, estimate: Estimate, plan: Plan, refused: Refused) -> Room:
         taken = Taken(*cost_of(estimate, plan.price))
-        return await look_ahead(self._store, rules.policy, plan, refused, taken)
+        try:
+            return await look_ahead(self._store, rules.policy, plan, refused, taken)
+        except StoreUnavailable:
+            return Room()  # the refusal stands, and is told without it
 
     def give_back(self, tenant: str, reservation_id: str) -> None:
         """Releases a hold whose caller left before the answer, in the background."""

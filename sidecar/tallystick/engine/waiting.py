@@ -34,7 +34,8 @@ async def look_ahead(store: Store, policy: Policy, plan: Plan, refused: Refused,
     Raises:
         StoreUnavailable.
     """
-    if refused.reason <= Reason.CAN_NEVER_FIT:
+    no_grant = not any(line.grant for line in plan.wallets)
+    if refused.reason <= Reason.CAN_NEVER_FIT or (refused.reason is Reason.INSUFFICIENT_FUNDS and no_grant):
         return Room()
     values, now_ms = refused.values[2 * len(plan.wallets) :], refused.stamp.now_ms
     full = [i for i, over in enumerate(_over(plan, values, taken)) if over > 0]
