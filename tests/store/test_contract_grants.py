@@ -8,7 +8,7 @@ from tallystick.core.lots import Lot, LotKind
 from tallystick.core.policy import Grant, WalletTemplate
 from tallystick.core.reasons import Reason
 from tallystick.core.windows import Span, Window
-from tallystick.store.asks import Held, MoveKind, Refused
+from tallystick.store.asks import CreditAsk, Held, MoveKind, Refused
 from tests.store.audit import check_all, kinds
 from tests.store.backends import START_MS, Backend
 from tests.store.desk import DAY, Desk, desk_at, ids_of, policy_of
@@ -238,4 +238,17 @@ async def test_top_ups_and_moves_open_a_wallet_with_its_grant(backend: Backend) 
     assert (await desk.move(MoveKind.ALLOCATE, "org", "user", 10)).source.balance == 100
     assert (await desk.move(MoveKind.RECLAIM, "user", "org", 0)).amount == 10
     assert grants(desk) == [(100, 0), (50, 0)]
+    check_all(backend.state())
+
+
+@pytest.mark.contract(10)
+async def test_a_clock_that_is_behind_grants_nothing_of_a_period_that_is_over(backend: Backend) -> None:
+    desk = await desk_at(backend, org(100))
+    line = desk.plan().wallets[0]
+    backend.set_clock(TOMORROW_MS)
+    account = await desk.store.credit("acme", CreditAsk(line, 5, "late", "a clock behind"))
+    assert [lot.id for lot in account.lots] == ["late"]
+    check_all(backend.state())
+    await desk.hold("a", 100)
+    assert grants(desk) == [(100, 0)]
     check_all(backend.state())

@@ -176,7 +176,8 @@ class Account:
         """Grants what this period brings, unless it has: what came, and what lapsed."""
         span, _, last = self.marker.partition(":")
         known = span == grant.span
-        if known and int(last) >= grant.period:  # a sidecar whose clock is behind asks for an earlier one
+        # A sidecar whose clock is behind asks for an earlier period.
+        if grant.expires_ms <= now_ms or (known and int(last) >= grant.period):
             return 0, 0
         lapsed = self.lapse(now_ms, renewing=True)
         carried = sum(lot.amount for lot in self.lots if _is_carried(lot))

@@ -15,7 +15,7 @@ local function renew(a, line)
   local amount, rollover, span, period, ends = line[3], line[4], line[5], line[6], line[7]
   local last_span, last = a.marker:match('^(.*):(%d+)$')
   local known = last_span == span
-  if known and tonumber(last) >= period then return '0', '0' end -- a clock may be behind
+  if ends <= now or (known and tonumber(last) >= period) then return '0', '0' end -- a clock may be behind
   local lapsed, carried, kept = lapse(a, true), '0', {}
   for _, lot in ipairs(a.lots) do
     if lot[1] == GRANT_ID and lot[3] == 0 then carried = lot[4] else kept[#kept + 1] = lot end
