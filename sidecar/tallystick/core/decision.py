@@ -194,7 +194,7 @@ def explain_refusal(
 ) -> Refusal:
     """Says what binds. `values`: balance and held of each wallet, spent and held of each line.
 
-    `room_ms`: when the budget that binds has room by time alone; 0: when its window ends.
+    `room_ms`: when what binds has room by time alone; 0: when the window of a budget ends.
     """
     if reason is Reason.CAN_NEVER_FIT:
         line = lines[too_small(lines, taken) - 1]
@@ -210,16 +210,23 @@ def explain_refusal(
         room_ms = room_ms or line.end_ms
         return _exhausted(reason, line, short, max(1, room_ms - now_ms) if room_ms else None)
     if reason is Reason.INSUFFICIENT_FUNDS and wallets:
-        wallet = wallets[-1]
-        at = 2 * (len(wallets) - 1)
-        short = taken[SLOTS[wallet.unit]] - (values[at] - values[at + 1])
-        text = (
-            f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(short, wallet.unit)}"
-        )
-        return Refusal(
-            reason, text, wallet=wallet.name, group=wallet.group, shortfall=short, unit=wallet.unit
-        )
+        last = 2 * len(wallets)
+        lacks = taken[SLOTS[wallets[-1].unit]] - (values[last - 2] - values[last - 1])
+        return _unfunded(wallets[-1], lacks, max(1, room_ms - now_ms) if room_ms else None)
     return Refusal(reason, FIXED_MESSAGES[reason])
+
+
+def _unfunded(wallet: WalletLine, lacks: int, wait_ms: int | None) -> Refusal:
+    text = f"no wallet can pay; {_named(wallet.name, wallet.group)} lacks {amount_text(lacks, wallet.unit)}"
+    return Refusal(
+        Reason.INSUFFICIENT_FUNDS,
+        text,
+        wallet=wallet.name,
+        group=wallet.group,
+        shortfall=lacks,
+        unit=wallet.unit,
+        retry_after_ms=wait_ms,
+    )
 
 
 def too_small(lines: Sequence[BudgetLine], taken: Taken) -> int:

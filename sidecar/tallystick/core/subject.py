@@ -64,11 +64,6 @@ def subject_text(subject: Subject) -> str:
     return "\t".join(given)
 
 
-def priority_in(text: str) -> str:
-    """The priority in a subject's text; empty where it gives none."""
-    return next((part.partition("=")[2] for part in text.split("\t") if part.startswith("priority=")), "")
-
-
 def check_text(field: str, value: str, max_bytes: int = MAX_VALUE_BYTES) -> None:
     """Refuses text that is too long or has control characters.
 

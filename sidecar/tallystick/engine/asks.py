@@ -7,7 +7,7 @@ from tallystick.core.matching import ceiling_of
 from tallystick.core.plan import Plan
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
-from tallystick.core.subject import priority_in
+from tallystick.core.subject import value_in
 from tallystick.engine.calls import Cost
 from tallystick.engine.estimates import Estimate, cost_of
 from tallystick.store.asks import Try
@@ -45,5 +45,5 @@ def limits_of(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
         if budget is None:
             limits.append((line.ceiling, Reason.NONE))
         else:
-            limits.append((ceiling_of(budget, priority_in(hold.subject)), line.rank))
+            limits.append((ceiling_of(budget, value_in(hold.subject, "priority")), line.rank))
     return tuple(limits)

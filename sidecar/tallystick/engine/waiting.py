@@ -20,7 +20,7 @@ class Room(NamedTuple):
     """When there is room by time alone, if holds stay as they are: Unix ms, or `NEVER`."""
 
     binding_ms: int = NEVER
-    """In the budget that binds."""
+    """In the budget that binds, or in a wallet."""
     call_ms: int = NEVER
     """For the whole call: in every budget, and in a wallet."""
 
@@ -57,7 +57,8 @@ async def look_ahead(store: Store, policy: Policy, plan: Plan, refused: Refused,
     if NEVER in times:
         return Room(binding_ms)
     at_ms = max(times, default=reply.stamp.now_ms)
-    return Room(binding_ms, _paid_at(policy, plan, reply.accounts, taken, at_ms) if plan.wallets else at_ms)
+    call_ms = _paid_at(policy, plan, reply.accounts, taken, at_ms) if plan.wallets else at_ms
+    return Room(binding_ms if refused.binds else call_ms, call_ms)
 
 
 def _over(plan: Plan, values: Sequence[int], taken: Taken) -> list[int]:

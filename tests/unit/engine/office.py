@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tallystick.core.decision import Decision
@@ -15,7 +16,7 @@ from tallystick.core.subject import Subject
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.engine.calls import Cost, CreditCall, ReserveCall, SettleCall, TokenEstimate
 from tallystick.observe.metrics import Metrics
-from tallystick.store.asks import Again, Held, Refused, Released, Replayed, ReserveAsk
+from tallystick.store.asks import Again, Counters, Held, Refused, Released, Replayed, ReserveAsk
 from tallystick.store.keys import partition_of
 from tallystick.store.memory import MemoryStore
 from tallystick.store.memory_partition import Partition
@@ -34,6 +35,7 @@ class WatchedStore(MemoryStore):
         self.answering = asyncio.Event()
         self.answering.set()
         self.away = False
+        self.balance_away = False
         self.always_again = False
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
@@ -49,6 +51,12 @@ class WatchedStore(MemoryStore):
         if self.away:
             raise StoreUnavailable("it is away")
         return await super().release(tenant, reservation_id)
+
+    async def balance(self, plan: Plan, parts: Sequence[str] = ()) -> Counters | Again:
+        self.asked["balance"] += 1
+        if self.balance_away:
+            raise StoreUnavailable("it is away")
+        return await super().balance(plan, parts)
 
 
 class Office:

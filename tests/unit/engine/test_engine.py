@@ -5,6 +5,7 @@ import pytest
 
 from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
 from tallystick.core.outcome import Outcome
+from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import Cost, ExtendCall, SettleCall
 from tests.servers import until
@@ -186,3 +187,55 @@ async def test_a_cheaper_model_is_used_above_the_share_that_its_ladder_sets(offi
     again = await office.reserve(reservation_id="r0", **asked)
     assert (again.model, again.nano_usd) == ("small", 4_000)
     assert again.downgrade is not None
+
+
+async def test_a_model_that_may_not_be_called_is_not_replaced(office: Office) -> None:
+    await office.apply(f"models: {{deny: [big]}}{LADDER}")
+    decision = await office.reserve(model="big", estimate=in_tokens(2, 2))
+    assert decision.refusal is not None
+    assert (decision.refusal.reason, decision.model) == (Reason.MODEL_NOT_ALLOWED, "big")
+
+
+async def test_a_rung_that_costs_more_than_an_amount_can_be_is_passed_over(office: Office) -> None:
+    """A trillion tokens are 10²² nano-dollars at `vast`, and 10¹² at `small`."""
+    await office.apply("""
+prices:
+  models: {big: {input: 1, output: 1}, vast: {input: 1000000, output: 1}, small: {input: 0.001, output: 1}}
+budgets: {all: {limit: 2000 USD, window: total}}
+downgrade: [{model: big, to: [vast, small]}]
+""")
+    decision = await office.reserve(model="big", estimate=in_tokens(10**12, 1))
+    assert decision.allowed
+    assert decision.model == "small"
+
+
+async def test_a_refusal_for_funds_asks_no_more_where_no_grant_comes(office: Office) -> None:
+    await office.apply("wallets: {org: {}}")
+    refused = await office.reserve(5)
+    assert refused.refusal is not None
+    assert (refused.refusal.reason, refused.refusal.retry_after_ms) == (Reason.INSUFFICIENT_FUNDS, None)
+    assert office.store.asked["balance"] == 0
+
+
+GRANT = "wallets: {org: {grant: {amount: 0.00000001 USD, every: day}}}"
+
+
+async def test_a_refusal_for_funds_says_when_the_grant_comes(office: Office) -> None:
+    await office.apply(GRANT)
+    await office.settle((await office.reserve(8)).reservation_id, 8)
+    refused = await office.reserve(5)
+    assert refused.refusal is not None
+    assert refused.advice is not None
+    midnight_ms = refused.now_ms - refused.now_ms % 86_400_000 + 86_400_000
+    assert refused.refusal.retry_after_ms == midnight_ms - refused.now_ms
+    assert refused.advice.at_ms == midnight_ms
+
+
+async def test_a_refusal_stands_where_the_store_goes_away_after_it(office: Office) -> None:
+    await office.apply(GRANT)
+    office.store.balance_away = True
+    refused = await office.reserve(11)
+    assert refused.refusal is not None
+    assert refused.advice is not None
+    assert (refused.refusal.reason, refused.advice.at_ms) == (Reason.INSUFFICIENT_FUNDS, 0)
+    assert office.store.asked["balance"] == 1

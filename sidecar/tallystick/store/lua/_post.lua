@@ -1,4 +1,5 @@
 -- What a hold adds to its budgets.
+
 -- What a rolling window has spent, once `amount` is added to the sub-bucket of the
 -- reservation; nothing where that has left the window.
 local function spend_rolling(counter, ends, reserved, amount, spent)
