@@ -79,10 +79,10 @@ def _ratio(
 
 
 def _scripts(results: Results) -> Verdict:
-    """One EVALSHA a decision, but for the sweeper's and those of a window's end."""
+    """At most one EVALSHA a decision, but for the sweeper's and those of a window's end."""
     measured = [(cell, each) for cell, each in results.items() if cell.what == RESERVE]
     samples = [(cell.in_flight, sample) for cell, each in measured for sample in each.samples]
-    what, wanted = "EVALSHA a Reserve, the sweeper's taken off", "= 1.00"
+    what, wanted = "EVALSHA a Reserve, the sweeper's taken off", "≤ 1.00"
     if not samples:
         return Verdict(what, wanted)
     scripts = decisions = 0.0
@@ -90,8 +90,8 @@ def _scripts(results: Results) -> Verdict:
     for in_flight, sample in samples:
         assert sample.scripts is not None
         more = sample.scripts - sample.decisions
-        met = met and 0 <= more <= SWEEPS_A_SECOND * (sample.seconds + SLACK_S) + in_flight
-        scripts += sample.scripts - min(more, SWEEPS_A_SECOND * (sample.seconds + SLACK_S))
+        met = met and more <= SWEEPS_A_SECOND * (sample.seconds + SLACK_S) + in_flight
+        scripts += sample.scripts - max(0, min(more, SWEEPS_A_SECOND * (sample.seconds + SLACK_S)))
         decisions += sample.decisions
     return Verdict(what, wanted, scripts / decisions, met)
 

@@ -1,7 +1,9 @@
 """Random operations on both stores, as a state machine."""
 
 import itertools
+from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -30,8 +32,18 @@ from tallystick.store.asks import (
     SettleAsk,
     Try,
 )
+from tallystick.store.base import Store
 from tests.model.worlds import AMOUNTS, BIG, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
 from tests.store.desk import tally_of
+
+
+def reserve_with(plan: Plan, ask: ReserveAsk, store: Store) -> Awaitable[object]:
+    return store.reserve(plan, ask)
+
+
+def settle_with(tenant: str, ask: SettleAsk, store: Store) -> Awaitable[object]:
+    return store.settle(tenant, ask)
+
 
 Id = tuple[str, str]
 """Tenant and reservation."""
@@ -183,12 +195,54 @@ class Stores(RuleBasedStateMachine):
         elif before is not None and type(reply) is Refused:
             assert str(self.world.memory.state()) == before
 
-    @rule(tenant=TENANTS, user=USERS, nano_usd=SMALL, ttl_ms=TTLS, many=st.sampled_from([2, 3, 18]))
-    def reserve_many(self, tenant: str, user: str, nano_usd: int, ttl_ms: int, many: int) -> None:
-        plan = self.plan(tenant, user)
-        tries = (Try(plan, nano_usd, 1, plan.refuses(nano_usd, 1), hold_body(plan, "")),)
-        for _ in range(many):
-            self.ask(plan, ReserveAsk(f"m{next(self.ids)}", "", ttl_ms, tries))
+    @rule(
+        tenant=TENANTS, user=USERS, session=SESSIONS, late_ms=LATE, off=VERSIONS_OFF, static=st.booleans(),
+        calls=st.lists(
+            st.tuples(NEW, SMALL, SMALL, TTLS, st.sampled_from(["", "", "x"])), min_size=2, max_size=18
+        ),
+    )  # fmt: skip
+    def reserve_many_at_once(
+        self,
+        tenant: str,
+        user: str,
+        session: str,
+        late_ms: int,
+        off: int,
+        static: bool,
+        calls: list[tuple[int, int, int, int, str]],
+    ) -> None:
+        plan = self.plan(tenant, user, session, off=off, late_ms=late_ms)
+        asks = []
+        for which, nano_usd, tokens, ttl_ms, content in calls:
+            _, reservation_id = self.one_of_the_known(which, tenant)
+            refusal = plan.refuses(nano_usd, tokens) if static else Reason.NONE
+            tries = (Try(plan, nano_usd, tokens, refusal, hold_body(plan, f"user={user}")),)
+            asks.append(ReserveAsk(reservation_id, content, ttl_ms, tries))
+        replies = self.world.both_at_once([partial(reserve_with, plan, ask) for ask in asks])
+        for ask, reply in zip(asks, replies, strict=True):
+            if type(reply) is Held:
+                record = tally_of(ask.content, plan, reply, ask.tries[0])
+                self.tallies.setdefault((plan.tenant, ask.reservation_id), []).append(record)
+
+    @rule(
+        tenant=TENANTS,
+        ends=st.lists(
+            st.tuples(
+                KNOWN, st.sampled_from(MODES), st.one_of(SMALL, st.none()), st.sampled_from("pq"),
+                st.booleans(),
+            ),
+            min_size=2, max_size=18,
+        ),
+    )  # fmt: skip
+    def settle_many_at_once(self, tenant: str, ends: list[tuple[int, Mode, int | None, str, bool]]) -> None:
+        asks = []
+        for which, mode, nano_usd, content, odd in ends:
+            reservation_id = self.one_of_the_known(which, tenant)[1]
+            record = self.tallies.get((tenant, reservation_id), [""])[-1]
+            estimated = (mode is Mode.HOLD) != odd
+            ask = SettleAsk(reservation_id, content, mode, nano_usd, None, estimated, "o", "", record)
+            asks.append(partial(settle_with, tenant, ask))
+        self.world.both_at_once(asks)
 
     @rule(
         which=KNOWN, mode=st.sampled_from(MODES), nano_usd=st.one_of(SMALL, SOME, st.none()),

@@ -10,6 +10,7 @@ code; START and LENGTH of the window are in seconds. A budget whose unit or
 window is changed counts anew; a changed limit keeps what is spent.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -52,6 +53,7 @@ def wallet_counter(tenant: str, wallet: WalletTemplate, group: str) -> str:
     return f"{tenant}:w:{wallet.name}:{group}:{wallet.unit}"
 
 
+@lru_cache(maxsize=8192)
 def parse_counter(counter: str) -> tuple[str, str, Unit]:
     """A counter's name, readable group and unit."""
     _, _, name, group, rest = counter.split(":")

@@ -1,7 +1,7 @@
 """A hold's record, and the tally sealed from it.
 
 The record is the text that the store keeps (`store/lua/_hold.lua` says what
-stands where): three lines of JSON, in which amounts are texts. The tally is the
+stands where): lines of JSON, in which amounts are texts. The tally is the
 same text as it was when the hold was made, with its tenant and id, under an
 HMAC-SHA256 of the key that all sidecars share: whoever brings it back proves
 that this hold was allowed, and on what counters, even to a store that lost it.
@@ -205,7 +205,7 @@ def _terms(body: str) -> Terms:
 
 def hold_body(plan: Plan, subject_text: str) -> str:
     """The body of a record: what never changes."""
-    return plan.body_head + quoted(subject_text) + plan.body_tail
+    return plan.body_head + quoted(subject_text) + plan.body_parts[3]
 
 
 def tally_record(

@@ -119,16 +119,20 @@ class Plan:
         return self.refusal
 
     @cached_property
-    def body_head(self) -> str:
-        """The body of a hold's record up to the subject."""
-        budgets = compact([_cells(line) for line in self.budgets])
+    def body_parts(self) -> tuple[str, str, str, str]:
+        """The body of a hold's record: up to its budgets, these, up to the subject, and after it."""
         price = quoted(self.price.pack() if self.price else "")
-        return f'["{self.on_expiry}",{budgets},{quoted(self.model)},{price},'
+        return (
+            f'["{self.on_expiry}",',
+            compact([_cells(line) for line in self.budgets]),
+            f",\n{quoted(self.model)},{price},",
+            f",{quoted(self.asked_model)}]",
+        )
 
     @cached_property
-    def body_tail(self) -> str:
-        """The body of a hold's record after the subject."""
-        return f",{quoted(self.asked_model)}]"
+    def body_head(self) -> str:
+        """The body of a hold's record up to the subject."""
+        return "".join(self.body_parts[:3])
 
 
 def _cells(line: BudgetLine) -> list[object]:

@@ -77,7 +77,7 @@ def _downgrade(plan: Plan, held: Held) -> Downgrade:
 
 def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
     """The answer that was given before."""
-    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, reason, bound, *seen = hold.answered
+    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, reason, bound, seen = hold.answered
     wallet, downgrade = None, None
     if counter:
         name, group, wallet_unit = parse_counter(counter)
@@ -101,7 +101,7 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
         nano_usd=int(nano_usd),
         tokens=int(tokens),
         lines=lines_of(hold),
-        values=[int(value) for value in seen],
+        values=[int(value) for value in seen.split()],
         wallet=wallet,
         tally=seal(key, plan.tenant, reservation_id, record),
         expires_ms=expires_ms,

@@ -33,7 +33,7 @@ class ProviderRequest(NamedTuple):
 
 
 class ReserveCall(NamedTuple):
-    """Asks for a reservation. `content`: a digest of all the caller said."""
+    """Asks for a reservation. `content`: a digest of all the caller said, where an id came with it."""
 
     tenant: str
     reservation_id: str

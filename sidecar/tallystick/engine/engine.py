@@ -70,7 +70,7 @@ class Engine:
         self._hindsight = Hindsight(self.learned, metrics)
         self._adviser = Adviser(planner)
         self._store_seconds = metrics.store
-        self._reserve_seconds = metrics.store("reserve")
+        self._reserve_seconds, self._settle_seconds = metrics.store("reserve"), metrics.store("settle")
         self._tally_key = b""
         self._tidying: set[asyncio.Task[None]] = set()
 
@@ -167,7 +167,7 @@ class Engine:
                 tally,
             ),
         )
-        self._store_seconds("settle").observe(time.perf_counter() - started)
+        self._settle_seconds.observe(time.perf_counter() - started)
         if mode is Mode.COST and settled.changed:
             rules = self._planner.known(call.tenant)
             learns = rules is None or rules.policy.output_rule is OutputRule.LEARNED
@@ -196,10 +196,11 @@ class Engine:
                 "actual", "expected a cost: the reservation was made by one, without a price"
             )
         nano_usd = terms.price.charge_nano_usd(actual)
-        if max(nano_usd, actual.total) > MAX_AMOUNT:
+        tokens = actual.total
+        if nano_usd > MAX_AMOUNT or tokens > MAX_AMOUNT:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
-        usage = ",".join(f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n)
-        return Actual(nano_usd, actual.total, usage, terms)
+        usage = ",".join([f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n])
+        return Actual(nano_usd, tokens, usage, terms)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import structlog
 
 from tallystick.core.decision import Decision
-from tallystick.core.outcome import Outcome
 from tallystick.engine import Engine
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
@@ -107,9 +106,10 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
         return write_decision(decision)
 
     async def _settle(self, request: pb.SettleRequest) -> pb.SettleResponse:
-        settled = await self._engine.settle(read_settle(request))
+        call = read_settle(request)
+        settled = await self._engine.settle(call)
         if settled.changed:
-            self.metrics.settle(Outcome(request.outcome).name, estimated=settled.estimated).inc()
+            self.metrics.settle(call.outcome.name, estimated=settled.estimated).inc()
         return write_settled(request.reservation_id, settled)
 
 

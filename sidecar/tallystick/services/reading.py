@@ -39,7 +39,7 @@ APIS = {
     budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
 }
 
-OUTCOMES = frozenset(map(int, Outcome))
+OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 _dimensions = attrgetter(*DIMENSIONS)
 _usage = attrgetter(*Usage._fields)
@@ -70,7 +70,7 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> ReserveCall:
         raise InvalidArgument("model", "expected the model that the tokens are priced for")
     ttl_ms = read_ttl(request.ttl) if request.HasField("ttl") else 0
     subject = read_subject(request.subject)
-    content = digest(request)
+    content = digest(request) if reservation_id else ""  # nobody repeats an id that is to be made
     return ReserveCall(tenant, reservation_id, content, subject, model, request.provider, estimate, ttl_ms)
 
 
@@ -155,7 +155,8 @@ def _read_tally(tally: bytes) -> bytes:
 def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
     """Checks and translates. Raises InvalidArgument."""
     tenant, reservation_id = _read_reservation(request)
-    if int(request.outcome) not in OUTCOMES:
+    outcome = OUTCOMES.get(request.outcome)
+    if outcome is None:
         raise InvalidArgument("outcome", "expected one of " + ", ".join(Outcome.__members__))
     actual: Usage | Cost | None = None
     given = request.WhichOneof("actual")
@@ -165,23 +166,23 @@ def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
         actual = parse_usage(request.provider_usage)
     elif given == "cost":
         actual = _read_cost("cost", request.cost)
-    what = (request.outcome, actual)
-    content = blake2b(repr(what).encode(), digest_size=12).hexdigest()
-    tally = _read_tally(request.tally)
-    return SettleCall(tenant, reservation_id, content, tally, Outcome(request.outcome), actual)
+    said = f"{outcome:d}{type(actual).__name__}{actual and list(actual)}"
+    content = blake2b(said.encode(), digest_size=12).hexdigest()
+    return SettleCall(tenant, reservation_id, content, _read_tally(request.tally), outcome, actual)
 
 
 def _read_usage(message: budget_pb2.Usage) -> Usage | None:
     """Tokens by class; none at all is no usage, and never free."""
-    usage = Usage(*_usage(message))
-    for name, tokens in zip(Usage._fields, usage, strict=True):
-        if tokens < 0:
-            raise InvalidArgument(f"usage.{name}", "expected at least 0")
+    usage = Usage._make(_usage(message))
+    if min(usage) < 0:
+        name = next(name for name, tokens in zip(Usage._fields, usage, strict=True) if tokens < 0)
+        raise InvalidArgument(f"usage.{name}", "expected at least 0")
     if usage.reasoning > usage.output:
         raise InvalidArgument("usage.reasoning", "expected at most output, which includes it")
-    if usage.total > MAX_AMOUNT:
+    total = usage.total
+    if total > MAX_AMOUNT:
         raise InvalidArgument("usage", "expected at most 2^63 - 1 tokens in all")
-    return usage if usage.total else None
+    return usage if total else None
 
 
 def read_release(request: budget_pb2.ReleaseRequest) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """From budgets, wallets and refusals to messages."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -103,8 +103,11 @@ def write_wallet_lots(state: WalletState) -> pb.WalletState:
     return message
 
 
-def write_draws(drawn: Iterable[Lot]) -> list[pb.Draw]:
+def write_draws(drawn: Sequence[Lot]) -> list[pb.Draw]:
     """What was drawn from each lot, in the order of the first draw."""
+    if len(drawn) == 1:
+        lot = drawn[0]
+        return [pb.Draw(lot=lot.id, kind=LOT_KINDS[lot.kind], amount=clamp(lot.amount))]
     amounts: Counter[tuple[str, LotKind]] = Counter()
     for lot in drawn:
         amounts[lot.id, lot.kind] += lot.amount

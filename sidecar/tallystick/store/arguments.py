@@ -5,70 +5,107 @@ from typing import Any
 
 from tallystick.core.lots import Account, read_lots
 from tallystick.core.packing import compact
-from tallystick.core.plan import WalletLine
+from tallystick.core.plan import Plan, WalletLine
 from tallystick.core.reasons import Reason
-from tallystick.store.asks import Held, Moved, Refused, ReserveAsk, Settled, Stamp, Try
-from tallystick.store.wire import bulks
+from tallystick.store.asks import Held, Moved, Refused, ReserveAsk, SettleAsk, Settled, Stamp
 
-OF_THE_CALL, OF_A_TRY = 3, 6
-"""How many arguments of `reserve` are of the call and of each model that it tries."""
-RESERVE = b"%b" + (OF_THE_CALL + OF_A_TRY) * b"$%d\r\n%b\r\n"
-NO_LIMITS = b""
+CALL = b"$%d\r\n%b\r\n" * 4
+TRY = b"$%d\r\n%b\r\n" * 2 + b"$%d\r\n%d\r\n"
+OF_FIRST = 3
+"""Elements of the reply to a call that is allowed as it was asked for."""
+OF_A_SETTLE = 9
+"""How many arguments of `settle` are of one."""
+SETTLE = b"$%d\r\n%b\r\n" * OF_A_SETTLE
 ACCOUNT = "fbhgl"
 """The fields of a wallet: funds, balance, held, the period last granted, lots."""
 
 
-def reserve_message(head: object, ask: ReserveAsk) -> bytes:
-    """The command of a Reserve; `head` is what its plan says."""
-    first, reservation_id, content = ask.tries[0], ask.reservation_id.encode(), ask.content.encode()
-    body, nano_usd, tokens = first.body.encode(), b"%d" % first.nano_usd, b"%d" % first.tokens
-    limits, ttl_ms = NO_LIMITS if first.soft is None else _limits(first.soft), b"%d" % ask.ttl_ms
-    message = RESERVE % (
-        head,
+def plan_cells(plan: Plan, retention_ms: int) -> list[object]:
+    """What all calls of a plan have in common, as `reserve` takes it."""
+    cells: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
+    tries = [(plan, plan.soft), *((rung, None) for rung in plan.rungs)]
+    if plan.soft is not None:
+        tries.append((plan, None))
+    cells += [retention_ms, compact([wallet_cells(line) for line in plan.wallets]), len(tries)]
+    for each, soft in tries:
+        limits = "" if soft is None else compact([str(limit) for limit in soft])
+        cells += [1 if each.wallets else 0, limits, *each.body_parts]
+    return cells
+
+
+def call_cells(plan: Plan, ask: ReserveAsk) -> bytes:
+    """What one call adds to that, as RESP."""
+    reservation_id, content, ttl_ms = ask.reservation_id.encode(), ask.content.encode(), b"%d" % ask.ttl_ms
+    body, tail = ask.tries[0].body, plan.body_parts[-1]
+    subject = body[len(plan.body_head) : len(body) - len(tail)].encode()
+    cells = CALL % (
         *(len(reservation_id), reservation_id),
         *(len(content), content),
         *(len(ttl_ms), ttl_ms),
-        *(len(nano_usd), nano_usd),
-        *(len(tokens), tokens),
-        *(1 if first.refusal < 10 else 2, b"%d" % first.refusal),
-        *(1, b"1" if first.plan.wallets else b"0"),
-        *(len(limits), limits),
-        *(len(body), body),
+        *(len(subject), subject),
     )
-    if len(ask.tries) > 1:
-        message += bulks([cell for each in ask.tries[1:] for cell in _try_cells(each)])
-    return message
+    for each in ask.tries:
+        nano_usd, tokens, refusal = b"%d" % each.nano_usd, b"%d" % each.tokens, each.refusal
+        cells += TRY % (len(nano_usd), nano_usd, len(tokens), tokens, 1 if refusal < 10 else 2, refusal)
+    return cells
 
 
 def held_of(reply: list[Any]) -> Held:
     """An ALLOW of `reserve`."""
-    _, now_ms, seq, epoch, payer, expires_ms, tried, why, binds, funds, cells, offset = reply
-    reason = Reason(why) if why else Reason.NONE
-    values = values_of(funds + cells[offset:])
-    return Held(Stamp(now_ms, seq, int(epoch)), payer, expires_ms, values, tried, reason, binds)
+    now_ms, seq, epoch, expires_ms, *values = map(int, reply[1].split())
+    stamp, payer = Stamp(now_ms, seq, epoch), reply[2]
+    if len(reply) == OF_FIRST:
+        return Held(stamp, payer, expires_ms, values)
+    tried, why, binds = reply[OF_FIRST:]
+    return Held(stamp, payer, expires_ms, values, tried, Reason(why), binds)
 
 
 def refused_of(reply: list[Any]) -> Refused:
     """A DENY of `reserve`."""
-    _, now_ms, seq, epoch, why, binds, tried, funds, cells, offset = reply
+    _, now_ms, seq, epoch, why, binds, tried, funds, cells = reply
     stamp = Stamp(now_ms, seq, int(epoch))
-    return Refused(stamp, Reason(why), binds, values_of(funds + cells[offset:]), tried)
+    return Refused(stamp, Reason(why), binds, [*map(int, funds.split()), *map(int, cells.split())], tried)
+
+
+def settle_cells(ask: SettleAsk, record: str) -> bytes:
+    """One settle, as RESP; with the record out of its tally where the store has lost the hold."""
+    reservation_id, content = ask.reservation_id.encode(), ask.content.encode()
+    nano_usd = b"" if ask.nano_usd is None else b"%d" % ask.nano_usd
+    tokens = b"" if ask.tokens is None else b"%d" % ask.tokens
+    mode, outcome, usage, kept = (
+        ask.mode.encode(),
+        ask.outcome.encode(),
+        ask.usage.encode(),
+        record.encode(),
+    )
+    return SETTLE % (
+        *(len(reservation_id), reservation_id),
+        *(len(content), content),
+        *(len(mode), mode),
+        *(len(nano_usd), nano_usd),
+        *(len(tokens), tokens),
+        *(1, b"1" if ask.estimated else b"0"),
+        *(len(outcome), outcome),
+        *(len(usage), usage),
+        *(len(kept), kept),
+    )
 
 
 def settled_of(reply: list[Any], *, changed: bool) -> Settled:
     """An answer of `settle`."""
-    _, _, _, _, nano_usd, tokens, estimated, late, wallet, drawn, held_nano_usd, held_tokens = reply
+    _, numbers, estimated, late, wallet, drawn = reply
+    now_ms, seq, epoch, nano_usd, tokens, held_nano_usd, held_tokens = map(int, numbers.split())
     return Settled(
-        stamp_of(reply),
-        int(nano_usd),
-        int(tokens),
+        Stamp(now_ms, seq, epoch),
+        nano_usd,
+        tokens,
         estimated == 1,
         late == 1,
         changed,
         wallet.decode(),
         tuple(read_lots(drawn.decode())),
-        int(held_nano_usd),
-        int(held_tokens),
+        held_nano_usd,
+        held_tokens,
     )
 
 
@@ -87,16 +124,6 @@ def stamp_of(reply: list[Any]) -> Stamp:
 def values_of(raw: list[bytes | None]) -> list[int]:
     """Counters; one that isn't there is 0."""
     return [int(value) if value else 0 for value in raw]
-
-
-def _limits(limits: tuple[int, ...]) -> bytes:
-    return compact([str(limit) for limit in limits]).encode()
-
-
-def _try_cells(each: Try) -> list[object]:
-    pays = 1 if each.plan.wallets else 0
-    limits = NO_LIMITS if each.soft is None else _limits(each.soft)
-    return [each.nano_usd, each.tokens, int(each.refusal), pays, limits, each.body]
 
 
 def wallet_cells(line: WalletLine) -> list[object]:

@@ -44,6 +44,9 @@ if sys.platform == "linux":
     long = ctypes.c_ulong
     if ctypes.CDLL(None).prctl(1, long(int(death_signal)), long(0), long(0), long(0)):
         sys.exit("prctl(PR_SET_PDEATHSIG) failed")
+# The wheel's store has the C library's allocator: with more freed chunks kept at hand than
+# seven of a size, a Reserve costs it an eighth less (at the price of 17 MB at the most).
+os.putenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=512")
 if os.getppid() == int(parent):
     try:
         os.execv(binary, [binary, *arguments])

@@ -20,7 +20,7 @@ one slot. A tenant hashes to one partition; every script takes all six keys.
 
 from zlib import crc32
 
-SCHEMA = "2"
+SCHEMA = "3"
 """What stands here; a store with another is refused."""
 
 KINDS = ("meta", "count", "hold", "due", "log", "policy")

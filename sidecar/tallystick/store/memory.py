@@ -100,7 +100,9 @@ class MemoryStore:
             return _settled(p, hold, estimated=True, late=True, changed=False)
         late = hold.state is not State.OPEN
         self._settle(p, tenant, ask, hold, ask.tally if lost else "")
-        return _settled(p, hold, ask.estimated, late, changed=True)
+        settled = _settled(p, hold, ask.estimated, late, changed=True)
+        p.end_due(4)
+        return settled
 
     def _settle(self, p: Partition, tenant: str, ask: SettleAsk, hold: Hold, tally: str) -> None:
         name = f"{tenant}:r:{ask.reservation_id}"
@@ -130,7 +132,6 @@ class MemoryStore:
         hold.state = State.ESTIMATED if ask.estimated else State.SETTLED
         p.hold[name] = hold.text()
         p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
-        p.end_due(4)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""

@@ -60,8 +60,8 @@ def _hold(p: Partition, ask: ReserveAsk, chosen: Try, payer: Opened | None, why:
         nano=nano_usd, tokens=tokens, wallet=counter, wallet_unit=unit, body=chosen.body,
     )  # fmt: skip
     answer = [ask.content, p.now_ms, counter, unit, str(nano_usd), str(tokens), expires_ms, *why]
-    seen = [str(value) for value in p.values(chosen.plan.budgets)]
-    hold = Hold(State.OPEN, expires_ms, nano_usd, tokens, answer=compact([*answer, *seen]), body=chosen.body)
+    seen = " ".join(str(value) for value in p.values(chosen.plan.budgets))
+    hold = Hold(State.OPEN, expires_ms, nano_usd, tokens, answer=compact([*answer, seen]), body=chosen.body)
     if payer:
         payer.account.held += Taken(nano_usd, tokens)[SLOTS[payer.line.unit]]
         if payer.came:

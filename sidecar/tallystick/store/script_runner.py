@@ -11,7 +11,7 @@ from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.scripts import load_script
-from tallystick.store.wire import Wire, bulks, encode
+from tallystick.store.wire import Receiver, Wire, bulks, encode
 
 SCRIPTS = (
     *("reserve", "settle", "release", "extend", "balance"),
@@ -32,6 +32,9 @@ PASSING = (
 """Store errors that another time may not bring."""
 
 RETRY_S = 0.2
+KEYS = 6
+COMMAND_CELLS = 3 + KEYS
+"""Of a script's command, before its arguments."""
 
 
 class ScriptRunner:
@@ -101,17 +104,26 @@ class ScriptRunner:
         """The reply of a script on a tenant's partition."""
         return await self.evaluate(name, self.message(name, self.partition(tenant), args))
 
-    def message(self, name: str, partition: int, args: Sequence[object], more: int = 0) -> bytes:
-        """The command that runs a script; `more` arguments are to be added to it."""
-        head = bulks(("EVALSHA", self._scripts[name].sha, 6))
-        return b"*%d\r\n%b%b%b" % (9 + len(args) + more, head, self._keys[partition], bulks(args))
+    def message(self, name: str, partition: int, args: Sequence[object]) -> bytes:
+        """The command that runs a script."""
+        return b"*%d\r\n%b" % (COMMAND_CELLS + len(args), self.command(name, partition, args))
+
+    def command(self, name: str, partition: int, args: Sequence[object]) -> bytes:
+        """The cells of such a command, to which more arguments may be added: `COMMAND_CELLS` and `args`."""
+        head = bulks(("EVALSHA", self._scripts[name].sha, KEYS))
+        return b"%b%b%b" % (head, self._keys[partition], bulks(args))
+
+    def send(self, message: bytes, receiver: Receiver) -> None:
+        """Sends a command whose reply, or loss, the receiver is told. It is asked no second time."""
+        self._wire.send(message, receiver)
 
     async def evaluate(self, name: str, message: bytes) -> list[Any]:
         """The reply to such a command. A script that the store doesn't know is sent whole."""
         reply = await self._wire.run(message)
-        return reply if type(reply) is list else await self._refused(reply, name, message)
+        return reply if type(reply) is list else await self.refused(reply, name, message)
 
-    async def _refused(self, reply: object, name: str, message: bytes) -> list[Any]:
+    async def refused(self, reply: object, name: str, message: bytes) -> list[Any]:
+        """The reply after all, where the store only lacks the script."""
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             script = self._scripts[name]
             known, whole = bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source))

@@ -20,13 +20,14 @@ from tallystick.core.reasons import Reason
 from tallystick.store.address import StoreAddress
 from tallystick.store.arguments import (
     ACCOUNT,
-    OF_A_TRY,
-    OF_THE_CALL,
+    OF_A_SETTLE,
     account_of,
+    call_cells,
     held_of,
     moved_of,
+    plan_cells,
     refused_of,
-    reserve_message,
+    settle_cells,
     settled_of,
     stamp_of,
     values_of,
@@ -52,12 +53,14 @@ from tallystick.store.asks import (
     Swept,
 )
 from tallystick.store.keys import partition_keys
+from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
 
 SCAN_COUNT = 1_000
+MOST_LINES = 10_000
 
 
 class ValkeyStore:
@@ -77,6 +80,7 @@ class ValkeyStore:
             address, partitions=partitions, timeout_s=timeout_s, tls=tls, on_change=on_change
         )
         self._retention_ms = retention_ms
+        self._settles: dict[str, Line] = {}
 
     @property
     def partitions(self) -> int:
@@ -93,8 +97,9 @@ class ValkeyStore:
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
-        message = reserve_message(plan.remembered.get("reserve") or self._reserve_head(plan), ask)
-        reply = await self._runner.evaluate("reserve", message)
+        line = plan.remembered.get("reserve") or self._line(plan)
+        assert isinstance(line, Line)
+        reply = await line.join(call_cells(plan, ask))
         code = reply[0]
         if code == ALLOW:
             return held_of(reply)
@@ -108,36 +113,19 @@ class ValkeyStore:
             raise IdMismatch("reservation_id: was used before with other content")
         raise ReservationEnded("reservation_id: was released before")
 
-    def _reserve_head(self, plan: Plan) -> object:
-        """The command up to the arguments of the call, made once for a plan."""
-        runner = self._runner
-        args: list[object] = [plan.tenant, plan.policy_version, plan.valid_from_ms, plan.valid_until_ms]
-        args += [self._retention_ms, compact([wallet_cells(line) for line in plan.wallets])]
-        tries = 1 + len(plan.rungs) + (plan.soft is not None)
-        head = plan.remembered["reserve"] = runner.message(
-            "reserve", runner.partition(plan.tenant), args, more=OF_THE_CALL + tries * OF_A_TRY
-        )
-        return head
+    def _line(self, plan: Plan) -> Line:
+        """Where the calls of a plan come together, made once for it."""
+        cells, partition = plan_cells(plan, self._retention_ms), self._runner.partition(plan.tenant)
+        of_a_call = 4 + 3 * int(str(cells[6]))
+        line = plan.remembered["reserve"] = Line(self._runner, "reserve", partition, cells, of_a_call)
+        return line
 
     async def settle(self, tenant: str, ask: SettleAsk) -> Settled:
         """See `Store.settle`."""
-        reply = await self._runner.run(
-            "settle",
-            tenant,
-            [
-                tenant,
-                ask.reservation_id,
-                ask.content,
-                self._retention_ms,
-                ask.mode,
-                "" if ask.nano_usd is None else ask.nano_usd,
-                "" if ask.tokens is None else ask.tokens,
-                1 if ask.estimated else 0,
-                ask.outcome,
-                ask.usage,
-                ask.tally,
-            ],
-        )
+        line = self._settles.get(tenant) or self._settle_line(tenant)
+        reply = await line.join(settle_cells(ask, ""))
+        if reply[0] == UNKNOWN and ask.tally:  # the store has lost it, and is told what it was
+            reply = await line.join(settle_cells(ask, ask.tally))
         code = reply[0]
         if code == MISMATCH:
             raise IdMismatch(f"reservation {ask.reservation_id!r} was settled with other content")
@@ -146,6 +134,14 @@ class ValkeyStore:
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
         return settled_of(reply, changed=code == ALLOW)
+
+    def _settle_line(self, tenant: str) -> Line:
+        """Where the settles of a tenant come together."""
+        if len(self._settles) >= MOST_LINES:
+            self._settles.clear()  # who waits in one still leaves with it
+        partition, args = self._runner.partition(tenant), (tenant, self._retention_ms)
+        line = self._settles[tenant] = Line(self._runner, "settle", partition, args, OF_A_SETTLE)
+        return line
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""

@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -27,6 +27,22 @@ in flight, a sixth more decisions than when all of a tick left together."""
 Reply = Any
 
 log = logging.getLogger("tallystick.store")
+
+
+class Receiver(Protocol):
+    """Who waits for a reply; a future, for example."""
+
+    def done(self) -> bool:
+        """Whether it waits no more."""
+        ...
+
+    def set_result(self, reply: Reply, /) -> None:
+        """The reply; store errors are values."""
+        ...
+
+    def set_exception(self, error: StoreUnavailable, /) -> None:
+        """There will be none."""
+        ...
 
 
 class ConnectionLost(StoreUnavailable):
@@ -51,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
-        self._pending: deque[asyncio.Future[Reply]] = deque()
+        self._pending: deque[Receiver] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
@@ -64,21 +80,21 @@ class Connection(asyncio.Protocol):
 
     def send(self, message: bytes) -> asyncio.Future[Reply]:
         """Sends a command at the end of this loop tick; the reply, errors included."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self.send_for(message, future)
+        return future
+
+    def send_for(self, message: bytes, receiver: Receiver) -> None:
+        """Sends a command at the end of this loop tick; the receiver is told the reply."""
         unsent = self._unsent
         if not unsent:
             self._loop.call_soon(self._flush)
         unsent.append(message)
         if len(unsent) == MOST_UNSENT:
             self._flush()
-        return self.expect()
-
-    def expect(self) -> "asyncio.Future[Reply]":
-        """The reply to a command that is already in the queue."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
         if not self._pending:
             self.progress_at = self._loop.time()
-        self._pending.append(future)
-        return future
+        self._pending.append(receiver)
 
     def _flush(self) -> None:
         if not self._unsent:
@@ -97,17 +113,18 @@ class Connection(asyncio.Protocol):
         self.progress_at = self._loop.time()
         pending, gets = self._pending, self._reader.gets
         while (reply := gets()) is not False:
-            future = pending.popleft()
-            if not future.done():
-                future.set_result(reply)
+            receiver = pending.popleft()
+            if not receiver.done():
+                receiver.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self._transport = None
-        for future in self._pending:
-            if not future.done():
-                future.set_exception(ConnectionLost("the store's connection broke before it answered"))
-                future.exception()  # a caller that was cancelled does not come to look
+        for receiver in self._pending:
+            if not receiver.done():
+                receiver.set_exception(ConnectionLost("the store's connection broke before it answered"))
+                if isinstance(receiver, asyncio.Future):
+                    receiver.exception()  # a caller that was cancelled does not come to look
         self._pending.clear()
         self._lost(self)
 
@@ -181,6 +198,13 @@ class Wire:
             return await (connection or await self._wait()).send(message)
         except ConnectionLost:
             return await (await self._wait()).send(message)
+
+    def send(self, message: bytes, receiver: Receiver) -> None:
+        """Sends a command once; its receiver is told the reply, or that there will be none."""
+        if self._connection is None:
+            receiver.set_exception(ConnectionLost(f"the store at {self._address} can't be reached"))
+        else:
+            self._connection.send_for(message, receiver)
 
     async def _wait(self) -> Connection:
         if not self._refusing:

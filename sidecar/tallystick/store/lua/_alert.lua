@@ -7,7 +7,7 @@ local function tell(tenant, id, b, spent, held)
   if b[2] == 'c' then return end
   local length = b[5]:match('^~(%d+)')
   local told, till = 0, nil
-  local known = call('HGET', COUNT, counter .. ':a')
+  local known = read_count(counter .. ':a')
   if known then
     told, till = known:match('^(%d+)@?(%d*)$')
     told = till ~= '' and now >= till + 0 and 0 or told + 0
@@ -22,6 +22,6 @@ local function tell(tenant, id, b, spent, held)
   if reached > told then
     local value = int(reached)
     if length then value = value .. '@' .. int(now + length) end
-    call('HSET', COUNT, counter .. ':a', value)
+    writes[counter .. ':a'] = value
   end
 end

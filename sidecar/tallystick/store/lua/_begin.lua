@@ -6,7 +6,12 @@
 local META, COUNT, HOLD, DUE, LOG, POLICY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local call, format = redis.call, string.format
 
-local now, seq, epoch, open, version, written
+local now, now_text, seq, seq_text, epoch, open, version, written
+
+-- A number as text; to format one is dear, so what is needed twice is kept.
+local function int(number)
+  return format('%d', number)
+end
 
 local function begin(tenant)
   local meta = call('HMGET', META, 'seq', 'epoch', 'clock', 'time', 'open', 'policy:' .. tenant)
@@ -18,30 +23,19 @@ local function begin(tenant)
     now = set:find('^[+-]') and now + set or tonumber(set)
   end
   now = math.max(now, tonumber(meta[3] or 0)) -- it never goes back
-end
-
--- A number as text; a command's arguments are turned into one by the store.
-local function int(number)
-  return format('%d', number)
+  now_text, seq_text = int(now), meta[1] or '0'
 end
 
 -- Appends one ledger entry, before the writes that it tells of: it is the one
 -- write that the store can refuse, and a refused one then leaves nothing behind.
 local function append(kind, tenant, id, ...)
   seq = seq + 1
-  written = true
-  call('XADD', LOG, epoch .. '-' .. int(seq), 'kind', kind, 'at', now, 'tenant', tenant, 'id', id, ...)
+  seq_text, written = int(seq), true
+  call('XADD', LOG, epoch .. '-' .. seq_text, 'kind', kind, 'at', now_text, 'tenant', tenant, 'id', id, ...)
 end
 
 local END_BEFORE_REFUSAL = 500 -- the most that one call ends, so that it stays short
 
 local function due_members(limit)
   return call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
-end
-
--- The end of every script that wrote.
-local function finish()
-  if written then
-    call('HSET', META, 'seq', seq, 'clock', now, 'open', open)
-  end
 end

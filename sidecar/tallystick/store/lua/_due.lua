@@ -30,22 +30,23 @@ local function end_reservation(member, field, retention_ms)
 end
 
 local function end_window(member, counter)
-  local found = call('HMGET', COUNT, counter .. ':h', counter .. ':s', counter .. ':a')
+  local fields = {counter .. ':h', counter .. ':s', counter .. ':a'}
+  local found = read_counts(fields)
   local rolls = counter:find('~%d+$') and (found[2] or '0') ~= '0'
   local till = found[3] and found[3]:match('@(%d+)$')
   if rolls or (till and till + 0 > now) or (found[1] or '0') ~= '0' then
     call('ZADD', DUE, now + RETRY_MS, member)
   else
-    call('HDEL', COUNT, counter .. ':s', counter .. ':h', counter .. ':a')
+    for i = 1, 3 do writes[fields[i]] = false end
     call('ZREM', DUE, member)
   end
 end
 
 local function end_bucket(member, field)
   local spent = field:match('^(.*)@')
-  local amount, sum = call('HGET', COUNT, field) or '0', call('HGET', COUNT, spent)
-  if sum then call('HSET', COUNT, spent, add(sum, negate(amount))) end
-  call('HDEL', COUNT, field)
+  local found = read_counts({field, spent})
+  if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end
+  writes[field] = false
   call('ZREM', DUE, member)
 end
 

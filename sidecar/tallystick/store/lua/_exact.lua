@@ -11,6 +11,8 @@ end
 
 -- a + b
 local function add(a, b)
+  if b == '0' then return a end
+  if a == '0' then return b end
   if #a < 16 and #b < 16 then return format('%d', a + b) end
   local high, low = limbs(a)
   local high_b, low_b = limbs(b)

@@ -1,11 +1,12 @@
--- A hold's record in HOLD, under `TENANT:r:ID`: three lines of JSON, amounts as texts.
+-- A hold's record in HOLD, under `TENANT:r:ID`: lines of JSON, amounts as texts.
 --   1  what changes: [state, expires, nano_usd held, tokens held, nano_usd charged,
 --      tokens charged, requests charged, content of the Settle (and ` late` where the
 --      hold had ended before), lots drawn or '']
 --   2  the answer: [content, reserved_at, wallet counter, wallet unit, nano_usd, tokens,
 --      expires, why it is not the model that was asked for (a reason, 0), the counter of
---      the budget that bound it, then spent and held of every budget before it]
---   3  the body: [what happens on expiry, budgets, model, price, subject, model asked for];
+--      the budget that bound it, spent and held of every budget before it, as one text]
+--   3  the body: [what happens on expiry, budgets,
+--   4  model, price, subject, model asked for];
 --      a budget: [counter, unit, ceiling, rank, end, limit where it is another, alerts
 --      where they are not the usual ones]
 -- States: O open · X expired and charged · E settled by estimate · S settled ·
@@ -15,8 +16,10 @@ local SESSION_LIFE_MS = 7776000000 -- 90 days
 local function read_hold(value)
   local first = value:find('\n', 1, true)
   local second = value:find('\n', first + 1, true)
+  local third = value:find('\n', second + 1, true)
   local answer, body = value:sub(first + 1, second - 1), value:sub(second + 1)
-  local h, a, b = cjson.decode(value:sub(1, first - 1)), cjson.decode(answer), cjson.decode(body)
+  local budgets = third and value:sub(second + 1, third - 2) .. ']' or body
+  local h, a, b = cjson.decode(value:sub(1, first - 1)), cjson.decode(answer), cjson.decode(budgets)
   return {
     state = h[1], expires = h[2], nano = h[3], tokens = h[4], charged_nano = h[5], charged_tokens = h[6],
     requests = h[7], ended_as = h[8], drawn = h[9] == '' and {} or h[9],
@@ -25,10 +28,14 @@ local function read_hold(value)
   }
 end
 
+local function packed(hold)
+  return '["' .. hold.state .. '",' .. int(hold.expires) .. ',"' .. hold.nano .. '","' .. hold.tokens .. '","'
+    .. hold.charged_nano .. '","' .. hold.charged_tokens .. '","' .. hold.requests .. '","' .. hold.ended_as .. '",'
+    .. (#hold.drawn > 0 and cjson.encode(hold.drawn) or '""') .. ']\n' .. hold.answer .. '\n' .. hold.body
+end
+
 local function write_hold(field, hold)
-  local head = cjson.encode({hold.state, hold.expires, hold.nano, hold.tokens, hold.charged_nano,
-    hold.charged_tokens, hold.requests, hold.ended_as, #hold.drawn > 0 and hold.drawn or ''})
-  call('HSET', HOLD, field, head .. '\n' .. hold.answer .. '\n' .. hold.body)
+  call('HSET', HOLD, field, packed(hold))
 end
 
 -- Length and sub-bucket of a rolling window (`~LENGTH+BUCKET`), or nil.

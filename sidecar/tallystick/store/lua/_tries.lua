@@ -1,8 +1,8 @@
 -- The models that a call may use, tried in order against wallets and budgets.
 --
 -- A wallet's line: {counter, unit}, and its grant (see _grants). What a new period
--- grants is counted here, and written by the call that it pays.
-local WALLETS, FIRST_TRY, OF_A_TRY = 6, 10, 6
+-- grants is counted here, and written by the first call that it pays.
+local WALLETS, TRIES, FIRST_TRY, OF_A_TRY = 6, 7, 8, 6
 local wallets, funds, accounts = cjson.decode(ARGV[WALLETS]), {}, {}
 
 local function add_budget_fields(fields, budgets)
@@ -42,20 +42,12 @@ local function read_first(budgets)
   return fields, values, n
 end
 
--- The first wallet with enough pays the whole call.
-local function payer_of(amounts)
-  for i = 1, #wallets do
-    local amount = amounts[wallets[i][2]]
-    if amount == '0' or fits(funds[2 * i], amount, '0', funds[2 * i - 1]) then return i end
-  end
-end
-
+-- What a plan says of a try, with the budgets as they stand.
 local function read_try(k)
   local at = FIRST_TRY + OF_A_TRY * (k - 1)
-  local nano, tokens, limits, body = ARGV[at], ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
-  local t = {k = k, nano = nano, tokens = tokens, refusal = ARGV[at + 2] + 0, pays = ARGV[at + 3] == '1',
-    limits = limits ~= '' and cjson.decode(limits), body = body, budgets = cjson.decode(body)[2], payer = 0,
-    offset = 0, amounts = unit_amounts(nano, tokens, '1')}
+  local limits, budgets = ARGV[at + 1], ARGV[at + 3]
+  local t = {k = k, pays = ARGV[at] == '1', limits = limits ~= '' and cjson.decode(limits), budgets = cjson.decode(budgets),
+    head = ARGV[at + 2] .. budgets .. ARGV[at + 4], tail = ARGV[at + 5], offset = 0}
   if k == 1 then
     t.fields, t.values, t.offset = read_first(t.budgets)
   else
@@ -65,18 +57,42 @@ local function read_try(k)
   return t
 end
 
--- Whether a try fits; it keeps the wallet that pays, or the reason and what binds.
--- A refusal that no counter can change comes first, but for that of a call which no
--- wallet is for: there the budgets are asked before.
-local function try(t)
-  if t.refusal ~= 0 and t.refusal ~= NO_FUNDS then
-    t.reason, t.binds = t.refusal, 0
+-- A try, with what earlier calls of this script hold. What a reply tells of is not touched.
+local tries = {}
+local function open_try(k)
+  local t = tries[k] or read_try(k)
+  tries[k] = t
+  if not next(writes) then return t end
+  local values, fields = {unpack(t.values)}, t.fields
+  for i = t.offset + 2, #fields, 2 do values[i] = writes[fields[i]] or values[i] end
+  t.values = values
+  return t
+end
+
+-- The first wallet with enough pays the whole call.
+local function payer_of(amounts)
+  for i = 1, #wallets do
+    local amount = amounts[wallets[i][2]]
+    if amount == '0' or fits(funds[2 * i], amount, '0', funds[2 * i - 1]) then return i end
+  end
+end
+
+-- Whether a try fits with what the call takes then: {nano, tokens, refusal}, from `at` on
+-- in ARGV. It keeps the wallet that pays, or the reason and what binds. A refusal that no
+-- counter can change comes first, but for that of a call which no wallet is for: there
+-- the budgets are asked before.
+local function try(t, at)
+  local refusal = ARGV[at + 2] + 0
+  t.nano, t.tokens, t.payer = ARGV[at], ARGV[at + 1], 0
+  t.amounts = unit_amounts(t.nano, t.tokens, '1')
+  if refusal ~= 0 and refusal ~= NO_FUNDS then
+    t.reason, t.binds = refusal, 0
     return false
   end
   t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, t.limits)
   if t.reason then return false end
-  if t.refusal == 0 and t.pays then t.payer = payer_of(t.amounts) end
-  if t.refusal == 0 and t.payer then return true end
+  if refusal == 0 and t.pays then t.payer = payer_of(t.amounts) end
+  if refusal == 0 and t.payer then return true end
   t.reason, t.binds = NO_FUNDS, 0
   return false
 end

@@ -4,7 +4,7 @@
 -- ARGV  1 tenant  2 document  3 the version it replaces, '' any
 -- Replies: {0 APPLIED, version}   {3 REPLAY, version}: in force already
 --   {4 MISMATCH, version}: another version is in force
--- include _begin
+-- include _begin _counts
 local tenant, document, expected = ARGV[1], ARGV[2], ARGV[3]
 
 begin(tenant)

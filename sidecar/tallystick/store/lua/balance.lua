@@ -4,7 +4,7 @@
 -- ARGV  1 tenant  2 policy version  3 valid from  4 valid until  5 retention ms
 --   then the fields of COUNT to read
 -- Replies: {0, now, seq, epoch, values}   {2 AGAIN, now, policy version}
--- include _begin _exact _amounts _ends
+-- include _begin _counts _exact _amounts _ends
 begin(ARGV[1])
 if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then
   return {2, now, version}

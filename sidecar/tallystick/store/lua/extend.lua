@@ -10,7 +10,7 @@
 --      held of each budget, then balance and held of the wallet
 --   {2 AGAIN, now, policy version}   {4 MISMATCH}: the extension id added another amount
 --   {5 ENDED}   {6 NOT_FOUND}
--- include _begin _exact _amounts _ends _weigh
+-- include _begin _counts _exact _amounts _ends _weigh
 local tenant, id, extension, retention_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local nano, tokens = ARGV[7], ARGV[8]
 local field = tenant .. ':r:' .. id
@@ -45,7 +45,7 @@ if adds then
     fields[#fields + 1] = hold.wallet .. ':b'
     fields[#fields + 1] = hold.wallet .. ':h'
   end
-  local values = #fields > 0 and call('HMGET', COUNT, unpack(fields)) or {}
+  local values = read_counts(fields)
   -- Neither a request nor a call in flight is added by an extension.
   local amounts = unit_amounts(nano, tokens, '0')
   local reason, binds = weigh(budgets, values, 0, amounts)
@@ -65,7 +65,7 @@ if adds then
   append('extend', tenant, id, 'nano', nano, 'tokens', tokens)
   post(tenant, id, hold, amounts, nil, retention_ms)
   if hold.wallet ~= '' then
-    call('HSET', COUNT, hold.wallet .. ':h', add(values[2 * n + 2] or '0', amounts[hold.wallet_unit]))
+    writes[hold.wallet .. ':h'] = add(values[2 * n + 2] or '0', amounts[hold.wallet_unit])
   end
   hold.nano, hold.tokens = add(hold.nano, nano), add(hold.tokens, tokens)
   call('HSET', HOLD, seen, content)

@@ -9,7 +9,7 @@
 --   5 the most answers of a pair, above which they fade
 --   then for each pair: MODEL:WORKFLOW, its new answers packed alike ('': only asked)
 -- Reply: {0, now, seq, epoch, the answers of each pair ('': none are known)}
--- include _begin _exact _amounts _ends
+-- include _begin _counts _exact _amounts _ends
 local tenant, retention_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most_pairs, fade_above = tonumber(ARGV[4]), tonumber(ARGV[5])
 local index = tenant .. ':q'

@@ -8,7 +8,7 @@
 --      wallet, where there is one
 --   {1 DENY, now, seq, epoch, available}: there is not so much
 --   {3 REPLAY, now, seq, epoch, amount, '', account, account}   {4 MISMATCH}
--- include _begin _exact _amounts _ends _grants _move
+-- include _begin _counts _exact _amounts _ends _grants _move
 local tenant, id, kind, amount, retention_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[8])
 local from = cjson.decode(ARGV[4])
 local to = ARGV[5] ~= '' and cjson.decode(ARGV[5])

@@ -7,7 +7,7 @@
 --   {3 REPLAY, now, seq, epoch, nano_usd, tokens}: was released before
 --   {5 ENDED}: it was settled
 --   {6 UNKNOWN, now, seq, epoch}: a Reserve that arrives now is refused
--- include _begin _exact _amounts _ends
+-- include _begin _counts _exact _amounts _ends
 local tenant, id, retention_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local field = tenant .. ':r:' .. id
 

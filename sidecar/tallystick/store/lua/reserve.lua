@@ -1,26 +1,29 @@
 #!lua
--- Checks a call against every wallet and budget, and holds its cost: one step.
--- Where the policy names other models to use instead, they are tried in order.
+-- Checks calls of one plan, one after another, against every wallet and budget, and
+-- holds their cost: one step. Where the policy names other models to use instead, they
+-- are tried in order. Each call is decided as if it had come alone; together they read
+-- and write the counters once.
 --
 -- ARGV  1 tenant  2 policy version  3 valid from  4 valid until (ms, exclusive)
---   5 retention ms  6 the wallets, as JSON (see _tries)  7 id  8 content  9 ttl ms
---   then of each try, the first being the model that was asked for:
---   1 nano_usd  2 tokens  3 refusal ('0' none)  4 whether wallets pay ('1' or '0')
---   5 limits to weigh against instead of the ceilings, as JSON, or ''; a first try that
---   has them is made again without, last
---   6 the record's body, which names the budgets (see _hold)
+--   5 retention ms  6 the wallets, as JSON (see _tries)  7 the number of tries
+--   then what the plan says of each try, the first being the model that was asked for:
+--   1 whether wallets pay ('1' or '0')  2 limits to weigh against instead of the ceilings,
+--   as JSON, or ''; a first try that has them is made again without, last
+--   3 the record's body up to its budgets  4 these, as JSON (see _hold)  5 up to the subject
+--   6 and after it
+--   then of each call: 1 id  2 content  3 ttl ms  4 the subject, as JSON
+--   and of each of its tries: 1 nano_usd  2 tokens  3 refusal ('0' none)
 --
--- Replies, `funds` being balance and held of each wallet before it, and `values` spent
--- and held of each budget of the try, from `offset` on:
---   {0 ALLOW, now, seq, epoch, wallet's index or 0, expires, try, reason, binds, funds,
---      values, offset}: reason and binds say why it isn't the first try
---   {1 DENY, now, seq, epoch, reason, index of the budget or 0, try, funds, values, offset}
+-- Replies, one for each call, `funds` being balance and held of each wallet before it, and
+-- `values` spent and held of each budget of the try, as texts of numbers:
+--   {0 ALLOW, `now seq epoch expires funds values`, wallet's index or 0} and, where it isn't
+--      the first try, which it is, and of the first the reason and index of the budget or 0
+--   {1 DENY, now, seq, epoch, reason, index of the budget or 0, try, funds, values}
 --   {2 AGAIN, now, policy version}: the plan is stale, or more is due
 --   {3 REPLAY, record}   {4 MISMATCH}   {5 RELEASED}
--- include _begin _exact _amounts _weigh
+-- include _begin _counts _exact _amounts _weigh
 local ARGV, NO_FUNDS, MOST_DUE = ARGV, 10, 16
-local tenant, retention_ms, id, content = ARGV[1], tonumber(ARGV[5]), ARGV[7], ARGV[8]
-local field = tenant .. ':r:' .. id
+local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
 
 -- What most calls don't need: to define it is a sixth of a Reserve.
 local defined
@@ -32,80 +35,69 @@ local function rare()
   end
   return defined
 end
--- include _tries
+-- include _tries _holding
 
-local known = call('HGET', HOLD, field)
-if known then
-  local hold = rare().read_hold(known)
-  if hold.content ~= content and hold.state ~= 'T' then return {4} end
-  if hold.state == 'R' or hold.state == 'T' then return {5} end
-  return {3, known}
+local of_tries, fields, replies = tonumber(ARGV[TRIES]), {}, {}
+local first_call, of_a_call = FIRST_TRY + OF_A_TRY * of_tries, 4 + 3 * of_tries
+local known, more -- the records of these fields; whether more may be due (nil: nobody has looked)
+
+-- The answer to a call that was held before.
+local function replay(record, content)
+  local before = rare().read_hold(record)
+  if before.content ~= content and before.state ~= 'T' then return {4} end
+  if before.state == 'R' or before.state == 'T' then return {5} end
+  return {3, record}
+end
+
+-- Ends what is due, at most `limit`; whatever was read is read anew then.
+local function end_some(limit)
+  local due = due_members(limit)
+  more = #due == limit
+  if #due == 0 then return end
+  write_holds()
+  rare().end_members(due, retention_ms)
+  write_counts()
+  tries, funds, accounts, known = {}, {}, {}, call('HMGET', HOLD, unpack(fields))
+end
+
+local function decide(at, field)
+  local first = open_try(1)
+  local chosen, told = try(first, at + 4) and first, first
+  for k = 2, chosen and 0 or of_tries do
+    local t = open_try(k)
+    if try(t, at + 1 + 3 * k) then
+      chosen = t
+      break
+    end
+    if first.limits then told = t end
+  end
+  if chosen then return hold(at, field, chosen, first) end
+  if more then
+    end_some(END_BEFORE_REFUSAL)
+    more = true
+    return {2, now, version}
+  end
+  local values = {}
+  for i = told.offset + 1, #told.fields do values[#values + 1] = told.values[i] or '0' end
+  return {1, now, seq, epoch, told.reason, told.binds, told.k, join(funds, ' '), join(values, ' ')}
 end
 
 begin(tenant)
-if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then
-  return {2, now, version}
-end
-local due = due_members(MOST_DUE)
-if #due > 0 then rare().end_members(due, retention_ms) end
-local more = #due == MOST_DUE
-
-local first = read_try(1)
-local last, chosen, told = (#ARGV - FIRST_TRY + 1) / OF_A_TRY, try(first) and first, first
-for k = 2, chosen and 0 or last do
-  local t = read_try(k)
-  if try(t) then
-    chosen = t
-    break
-  end
-  if first.limits then told = t end
-end
-
-if not chosen then
-  if more then rare().end_due(END_BEFORE_REFUSAL, retention_ms) end
-  finish()
-  if more then return {2, now, version} end
-  return {1, now, seq, epoch, told.reason, told.binds, told.k, funds, told.values, told.offset}
-end
-
-local expires, payer, amounts, values, at = now + ARGV[9], chosen.payer, chosen.amounts, chosen.values, chosen.offset
-local wallet, account = payer > 0 and wallets[payer] or {'', ''}, accounts[payer]
-if account then rare().append_grant(tenant, wallet, account.came, account.lapsed) end
-append('reserve', tenant, id, 'nano', chosen.nano, 'tokens', chosen.tokens, 'wallet', wallet[1],
-  'wallet_unit', wallet[2], 'body', chosen.body)
-
-local writes, n, seen = {}, 0, {}
-if payer > 0 then
-  local held = add(funds[2 * payer], amounts[wallet[2]])
-  if account then
-    account.held = held
-    rare().keep_account(account)
+local stale = version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0
+for at = first_call, #ARGV, of_a_call do fields[#fields + 1] = tenant .. ':r:' .. ARGV[at] end
+known = call('HMGET', HOLD, unpack(fields))
+for n = 1, #fields do
+  local field, at = fields[n], first_call + (n - 1) * of_a_call
+  local record = known[n] or made[field]
+  if record then
+    replies[n] = replay(record, ARGV[at + 1])
+  elseif stale then
+    replies[n] = {2, now, version}
   else
-    writes[1], writes[2], n = wallet[1] .. ':h', held, 2
+    if more ~= false then end_some(MOST_DUE) end
+    replies[n] = decide(at, field)
   end
 end
-for i = 1, #chosen.budgets do
-  local b = chosen.budgets[i]
-  local spent, held, unit = values[at + 2 * i - 1] or '0', values[at + 2 * i], b[2]
-  local new_held = add(held or '0', amounts[unit])
-  writes[n + 1], writes[n + 2], n = chosen.fields[at + 2 * i], new_held, n + 2
-  local retire = not held and unit ~= 'c' and rare().retire_at(b[5], retention_ms)
-  if retire then call('ZADD', DUE, retire, 'w:' .. b[1]) end
-  local alerts_at = b[7] and (b[7][1] or 1e9) or 50 -- percent; doubles here, exact where it matters
-  if amounts[unit] ~= '0' and (spent + new_held) * 101 >= (b[6] or b[3]) * alerts_at then
-    rare().tell(tenant, id, b, spent, new_held)
-  end
-  seen[2 * i - 1], seen[2 * i] = spent, held or '0'
-end
-if n > 0 then call('HSET', COUNT, unpack(writes)) end
-local passed = chosen ~= first
-local bound = passed and first.binds > 0 and first.budgets[first.binds][1] or ''
-local head = '["O",' .. int(expires) .. ',"' .. chosen.nano .. '","' .. chosen.tokens .. '","0","0","0","",""]\n'
-local answer = cjson.encode({content, now, wallet[1], wallet[2], chosen.nano, chosen.tokens, expires,
-  passed and first.reason or 0, bound, unpack(seen)})
-call('HSET', HOLD, field, head .. answer .. '\n' .. chosen.body)
-call('ZADD', DUE, expires, 'r:' .. field)
-open = open + 1
+write_holds()
 finish()
-return {0, now, seq, epoch, payer, expires, chosen.k, passed and first.reason or 0, passed and first.binds or 0,
-  funds, values, at}
+return replies

@@ -3,7 +3,7 @@
 --
 -- ARGV  1 the most to end  2 retention ms
 -- Reply: {now, seq, epoch, open holds, 1 when more may be due}
--- include _begin _exact _amounts _ends
+-- include _begin _counts _exact _amounts _ends
 begin('')
 local more = end_due(tonumber(ARGV[1]), tonumber(ARGV[2]))
 finish()

@@ -1,0 +1,105 @@
+"""Calls that come together: those of one loop tick and one plan leave as one command.
+
+Each is decided by itself, in order, within one script; together they read and write
+the counters once, which is most of a script's work. A call that is alone leaves alone.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tallystick.core.errors import StoreUnavailable
+from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
+from tallystick.store.wire import Reply
+
+MOST_TOGETHER = 16
+"""So many calls leave without waiting for more, so that a script stays short."""
+
+
+class Line:
+    """Where the calls of one plan, or whatever has `args` in common, wait for the end of the tick.
+
+    `of_a_call`: how many arguments each adds.
+    """
+
+    def __init__(
+        self, runner: ScriptRunner, script: str, partition: int, args: Sequence[object], of_a_call: int
+    ) -> None:
+        self._runner = runner
+        self._script = script
+        self._command = runner.command(script, partition, args)
+        self._cells = COMMAND_CELLS + len(args)
+        self._of_a_call = of_a_call
+        self._party = _Party(self)
+
+    def join(self, call: bytes) -> "asyncio.Future[Any]":
+        """The reply to a call, given as RESP."""
+        loop, party = asyncio.get_running_loop(), self._party
+        future: asyncio.Future[Any] = loop.create_future()
+        if not party.calls:
+            loop.call_soon(party.leave)
+        party.calls.append(call)
+        party.futures.append(future)
+        if len(party.calls) == MOST_TOGETHER:
+            party.leave()
+        return future
+
+    def depart(self, party: "_Party") -> bytes:
+        """The command for a party; who comes now comes with the next one."""
+        self._party = _Party(self)
+        calls = party.calls
+        count = self._cells + len(calls) * self._of_a_call
+        return b"*%d\r\n%b%b" % (count, self._command, b"".join(calls))
+
+    async def ask(self, message: bytes, refusal: Reply | None) -> list[Any]:
+        """The replies to a command that was refused, or lost on the way (None), after all."""
+        if refusal is None:
+            return await self._runner.evaluate(self._script, message)
+        return await self._runner.refused(refusal, self._script, message)
+
+    def send(self, message: bytes, party: "_Party") -> None:
+        """Sends the command of a party."""
+        self._runner.send(message, party)
+
+
+class _Party:
+    """Calls that go together; it receives their reply from the wire."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._message = b""
+        self._asking: asyncio.Task[None] | None = None
+        self.calls: list[bytes] = []
+        self.futures: list[asyncio.Future[Any]] = []
+
+    def leave(self) -> None:
+        if not self._message:
+            self._message = self._line.depart(self)
+            self._line.send(self._message, self)
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, reply: Reply) -> None:
+        if type(reply) is not list:
+            self._ask_again(reply)
+            return
+        for future, answer in zip(self.futures, reply, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    def set_exception(self, error: StoreUnavailable) -> None:
+        self._ask_again(None)
+
+    def _ask_again(self, refusal: Reply | None) -> None:
+        self._asking = asyncio.create_task(self._ask(refusal), name="ask-again")
+
+    async def _ask(self, refusal: Reply | None) -> None:
+        try:
+            self.set_result(await self._line.ask(self._message, refusal))
+        except BaseException as error:
+            for future in self.futures:
+                if not future.done():
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
