@@ -94,7 +94,10 @@ def check_word(value: Any) -> str:
     return str(value)
 
 
-_HASH_SCHEMA = {"type": "string", "pattern": HASH_PATTERN}
+_HASH_SCHEMA: dict[str, Any] = {"type": "string", "pattern": HASH_PATTERN}
+_HASHES_SCHEMA = {
+    "type": "array", "items": _HASH_SCHEMA, "minItems": 1, "maxItems": MAX_KEYS, "uniqueItems": True
+}  # fmt: skip
 _PLACE_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 999_999}
 _NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256}
 _PATH_SCHEMA = {
@@ -108,9 +111,7 @@ KeyHashes = Annotated[
     list[KeyHash],
     BeforeValidator(fields.listed),
     AfterValidator(fields.up_to(MAX_KEYS)),
-    WithJsonSchema(
-        {"type": "array", "items": _HASH_SCHEMA, "minItems": 1, "maxItems": MAX_KEYS, "uniqueItems": True}
-    ),
+    WithJsonSchema({"anyOf": [_HASH_SCHEMA, _HASHES_SCHEMA]}),
 ]
 Subject = Annotated[dict[fields.SubjectDimension, fields.Value], AfterValidator(check_labels)]
 Header = Annotated[
