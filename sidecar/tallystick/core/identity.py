@@ -159,9 +159,12 @@ def subject_from(values: Mapping[str, str]) -> Subject:
     """A subject from values by dimension or `label.NAME`."""
     if not values:
         return NOBODY
+    given = [values.get(dimension, "") for dimension in DIMENSIONS]
+    if len(given) - given.count("") == len(values):
+        return Subject._make((*given, ()))
     cut = len(LABEL_PREFIX)
     labels = tuple(sorted((name[cut:], v) for name, v in values.items() if name.startswith(LABEL_PREFIX)))
-    return Subject._make((*[values.get(dimension, "") for dimension in DIMENSIONS], labels))
+    return Subject._make((*given, labels))
 
 
 def over(strong: Subject, weak: Subject) -> Subject:
