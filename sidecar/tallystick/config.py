@@ -26,6 +26,7 @@ from tallystick.setting_types import (
     Paths,
     SocketPath,
     StoreUrl,
+    TenantName,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
 
@@ -99,6 +100,11 @@ class Settings(BaseSettings):
         "tally.key", "The key that seals tallies; all sidecars of one store need the same."
     )
     policy_files: Paths = Field((), description="Policies to apply at start.")
+    default_tenant: TenantName = Field(
+        "",
+        description="The tenant of calls over HTTP whose key was not made by `tallystick key create`, "
+        "or that have none; empty: they are refused, unless the route names a tenant.",
+    )
     max_in_flight: Annotated[int, Field(ge=1)] = Field(512, description="Calls worked on at the same time.")
     max_queued: Annotated[int, Field(ge=0)] = Field(4096, description="Calls that may wait beyond those.")
     drain_timeout: Duration = Field(

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from tallystick.core.subject import TENANT
 from tallystick.store.address import parse_store_url
 
 _SOCKET_PATH_BYTES = 103
@@ -96,6 +97,12 @@ def _is_file(path: Path) -> Path:
     return path
 
 
+def _tenant_or_empty(text: str) -> str:
+    if text and not TENANT.fullmatch(text):
+        raise ValueError("expected 1 to 64 of [a-z0-9_.-]")
+    return text
+
+
 def _checked_store_url(url: SecretStr) -> SecretStr:
     if url.get_secret_value():
         parse_store_url(url.get_secret_value())
@@ -122,3 +129,4 @@ Duration = Annotated[
     timedelta, BeforeValidator(_read_duration), Field(ge=timedelta()), Kind("duration: `30s`, `10m`, `24h`…")
 ]
 StoreUrl = Annotated[SecretStr, AfterValidator(_checked_store_url), Kind("URL; empty for the embedded store")]
+TenantName = Annotated[str, AfterValidator(_tenant_or_empty), Kind("name of a tenant; empty for none")]

@@ -76,7 +76,7 @@ class Cli:
         self.environment |= {"TALLYSTICK_DATA_DIR": str(data_dir), "TZ": "UTC"}
         files = {"acme.yaml": POLICY, "pooled.yaml": POOLED_POLICY, "bad.yaml": BAD_POLICY}
         files["ladder.yaml"] = LADDER_POLICY
-        files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE}
+        files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE, "key.txt": "sk-1\n"}
         for name, text in files.items():
             (directory / name).write_text(text)
 
@@ -652,6 +652,74 @@ def test_wrong_settings(cli: Cli) -> None:
     assert "\nTALLYSTICK_PARTITIONS: expected " in error
 
 
+# key
+
+
+def test_a_key_is_shown_once_with_its_line_for_the_policy(cli: Cli) -> None:
+    text = cli.text("key", "create", "acme", "bot", "--team", "search", "--label", 'desk=7 "a"')
+    key, _, once, where, line = text.splitlines()
+    assert re.fullmatch(r"tally-acme-[0-9A-Za-z]{43}", key)
+    assert once.startswith("The key is shown this once")
+    assert where == "For the policy of tenant acme, under consumers:"
+    hashed = cli.run("key", "hash", given=key + "\n").stdout
+    assert line == f'  bot: {{key: "{hashed.strip()}", subject: {{team: "search", label.desk: "7 \\"a\\""}}}}'
+    assert cli.run("policy", "validate", "-", given=f"tenant: acme\nconsumers:\n{line}\n").stdout
+    assert cli.json("key", "create", "acme", "bot")["key"] != key
+
+
+def test_the_hash_of_a_key_as_json(cli: Cli) -> None:
+    made = cli.json("key", "create", "acme", "bot")
+    told = json.loads(cli.run("key", "hash", "--json", given=made["key"]).stdout)
+    assert told == {"hash": made["hash"], "tenant": "acme"}
+    told = json.loads(cli.run("key", "hash", "--json", given="abc").stdout)
+    assert told["hash"] == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert told["tenant"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "code", "expected"),
+    [
+        ("key hash", "", 1, "expected one key on standard input"),
+        ("key hash", "KEY other", 1, "expected one key on standard input"),
+        ("key hash", "tally-acme-KEY", 1, "expected the whole key, tally-TENANT-SECRET"),
+        ("key hash KEY", "", 2, "expected the key on standard input"),
+        ("key hash KEY KEY --json", "", 2, "expected the key on standard input"),
+        ("key create Acme bot", "", 1, "tenant: expected 1 to 64"),
+        ("key create acme Bot", "", 2, "CONSUMER: expected a name"),
+        ("key create acme bot --label A=x", "", 1, "subject.labels: expected names"),
+        ("key create acme", "", 2, "Missing argument 'CONSUMER'"),
+        ("key create nobody bot --apply", "", 1, "not found: tenant nobody has no policy"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_said_without_it(
+    cli: Cli, arguments: str, given: str, code: int, expected: str
+) -> None:
+    secret = "Xq7Zp2Lw9Rt4"
+    words = [word.replace("KEY", secret) for word in arguments.split()]
+    result = cli.run(*words, expect=code, given=given.replace("KEY", secret), COLUMNS="200")
+    assert expected in result.stderr
+    assert not result.stdout
+    assert secret not in result.stderr
+
+
+def test_a_consumer_is_added_to_the_policy_in_force(cli: Cli) -> None:
+    (cli.directory / "keyed.yaml").write_text("tenant: keyed  # ours\nunmatched: allow\n")
+    cli.run("policy", "apply", "keyed.yaml")
+    text = cli.text("key", "create", "keyed", "bot", "--team", "search", "--apply")
+    key, last = text.splitlines()[0], text.splitlines()[-1]
+    assert last == "keyed: version 2 is in force, with consumer bot"
+    made = cli.json("key", "create", "keyed", "cron", "--apply")
+    assert made["version"] == 3
+    hashed = cli.run("key", "hash", given=key).stdout.strip()
+    assert cli.text("policy", "show", "keyed") == (
+        "tenant: keyed  # ours\nunmatched: allow\nconsumers:\n"
+        f'  cron: {{key: "{made["hash"]}"}}\n'
+        f'  bot: {{key: "{hashed}", subject: {{team: "search"}}}}\n'
+    )
+    error = cli.error("key", "create", "keyed", "bot", "--apply", expect=1)
+    assert "consumers.bot: expected a new consumer, got `bot`, which is there" in error
+
+
 # serve
 
 
@@ -737,6 +805,7 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
+    *("key create", "key hash"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
 )
@@ -776,7 +845,10 @@ def test_the_examples_of_the_reference_work(directory: Path) -> None:
     sidecar.start()
     try:
         for words, code in examples():
+            typed, given = words[1:], ""
+            if "<" in words:
+                typed, given = words[1 : words.index("<")], (directory / words[-1]).read_text()
             if words[1] not in ("serve", "demo"):
-                cli.run(*words[1:], expect=code)
+                cli.run(*typed, expect=code, given=given)
     finally:
         sidecar.stop()

@@ -51,7 +51,7 @@ def test_defaults() -> None:
     assert (settings.store_timeout_ms, settings.partitions) == (2000, 64)
     assert (settings.max_in_flight, settings.max_queued) == (512, 4096)
     assert (settings.retention, settings.drain_timeout) == (timedelta(hours=24), timedelta(seconds=30))
-    assert settings.policy_files == ()
+    assert (settings.policy_files, settings.default_tenant) == ((), "")
     assert not settings.reflection
     assert (settings.log_level, settings.log_format) == ("info", "json")
 
@@ -73,6 +73,13 @@ def test_empty_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.listen, settings.socket, settings.http_listen) == ("", None, "")
     assert settings.store_address() is None
     assert settings.store_tls_ca is None
+
+
+def test_the_default_tenant_is_one_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch, default_tenant="acme-1").default_tenant == "acme-1"
+    assert problem(monkeypatch, default_tenant="Acme") == (
+        "TALLYSTICK_DEFAULT_TENANT: expected 1 to 64 of [a-z0-9_.-], not 'Acme'"
+    )
 
 
 def test_policy_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from tallystick.cli.balances import balance
 from tallystick.cli.budgets import list_budgets, show_budget
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
+from tallystick.cli.keys import create, key_hash
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
@@ -69,6 +70,14 @@ policy = _group("policy", "Check a policy, put it in force, show the one in forc
 register(policy, validate, "tallystick policy validate acme.yaml")
 register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
 register(policy, show_policy, "tallystick policy show acme", name="show")
+key = _group("key", "The keys of consumers, who call over HTTP.")
+register(
+    key,
+    create,
+    "tallystick key create acme review-bot --team search --environment prod",
+    "tallystick key create acme review-bot --team search --apply",
+)
+register(key, key_hash, "tallystick key hash < key.txt", name="hash")
 register(app, backtest, "tallystick backtest --policy acme.yaml --usage june.csv.gz")
 wallet = _group("wallet", "Prepaid funds: add to them, move them, list them.")
 register(

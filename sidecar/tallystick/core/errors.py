@@ -6,6 +6,7 @@ TallystickError
 ├── IdMismatch             the id was used with other content
 ├── ReservationEnded       the reservation has ended in another way
 ├── ReservationNotFound    no such reservation, and no tally to prove it
+├── Unauthenticated        nobody knows who is calling
 ├── FundsMissing           a wallet has not so much to take out
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
@@ -52,6 +53,10 @@ class ReservationEnded(TallystickError):
 
 class ReservationNotFound(TallystickError):
     """There is no such reservation, and no tally came with the request."""
+
+
+class Unauthenticated(TallystickError):
+    """It is not known who is calling; HTTP 401. The message says what was expected, and quotes no key."""
 
 
 class FundsMissing(TallystickError):

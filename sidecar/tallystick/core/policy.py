@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from fnmatch import fnmatchcase
 
+from tallystick.core.identity import Consumer, IdentityRules, RouteRules
 from tallystick.core.price import Price
 from tallystick.core.windows import Window
 
@@ -176,6 +177,9 @@ class Policy:
     output_rule: OutputRule = OutputRule.NUMBER
     ladders: tuple[Ladder, ...] = ()
     """The first whose pattern fits is the model's."""
+    consumers: tuple[Consumer, ...] = ()
+    identity: IdentityRules = field(default_factory=IdentityRules)
+    routes: RouteRules = field(default_factory=RouteRules)
     dimensions: tuple[str, ...] = field(default=(), compare=False)
     """Every dimension that a wallet or budget looks at, sorted."""
 

@@ -30,6 +30,8 @@ LABEL_PREFIX = "label."
 MAX_VALUE_BYTES = 256
 MAX_LABELS = 16
 LABEL_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
+"""How a tenant may be called."""
 
 
 class Subject(NamedTuple):

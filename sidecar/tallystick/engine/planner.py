@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from fnmatch import fnmatchcase
 
+from tallystick.core.errors import StoreUnavailable
 from tallystick.core.matching import make_plan
 from tallystick.core.plan import Plan
 from tallystick.core.policy import Ladder, Policy, Unit
@@ -13,6 +14,7 @@ from tallystick.engine.estimates import Estimate
 from tallystick.engine.rules import Rules
 from tallystick.observe.metrics import Metrics
 from tallystick.policyfile import load_policy
+from tallystick.store.asks import StoredPolicy
 from tallystick.store.base import Store
 
 MOST_TENANTS = 10_000
@@ -23,6 +25,8 @@ OF_ROOM = (Reason.NONE, Reason.INSUFFICIENT_FUNDS)
 """Refusals that another model may escape; one that may not be called is not replaced."""
 PRICES_HOLD_MS = 900_000
 """Prices are looked up again on every quarter of an hour."""
+CONFIRMED_S = 1.0
+"""How old what the store said of a policy may be, to tell by it who is calling."""
 
 
 class Clock:
@@ -63,7 +67,34 @@ class Planner:
 
     async def load(self, tenant: str) -> Rules:
         """Reads the policy in force from the store. A tenant without one gets an empty one."""
-        stored = await self._store.policy(tenant)
+        return self._keep(tenant, await self._store.policy(tenant))
+
+    async def confirmed(self, tenant: str) -> Rules | None:
+        """The policy that was in force within the last second, for callers who are yet to be known.
+
+        A tenant without one has None, and leaves nothing here: anybody can make up names of tenants.
+        While the store is away what is known counts; a Reserve meets the same store.
+
+        Raises:
+            StoreUnavailable: and the policy is not known.
+        """
+        rules, now_s = self._rules.get(tenant), time.monotonic()
+        if rules is not None and rules.policy.version and now_s - rules.confirmed_s < CONFIRMED_S:
+            return rules
+        try:
+            stored = await self._store.policy(tenant)
+        except StoreUnavailable:
+            if rules is None:
+                raise
+            return rules if rules.policy.version else None
+        if stored is None:
+            return None
+        if rules is None or rules.policy.version != stored.version:
+            return self._keep(tenant, stored)
+        rules.confirmed_s = now_s
+        return rules
+
+    def _keep(self, tenant: str, stored: StoredPolicy | None) -> Rules:
         policy = load_policy(stored.document, stored.version) if stored else Policy(tenant)
         if len(self._rules) >= MOST_TENANTS:
             self._rules.clear()

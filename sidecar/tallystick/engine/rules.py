@@ -1,5 +1,6 @@
 """One tenant's policy with all that follows from it."""
 
+import time
 from collections.abc import Callable
 from operator import attrgetter
 
@@ -22,6 +23,11 @@ class Rules:
         self.values = _values_of(policy)
         self.by_prompt = "prompt" in policy.dimensions
         """Whether a plan depends on the prompt."""
+        # A dict, though its look-ups take no constant time: what they compare is a digest, and nobody
+        # can steer the SHA-256 of what they send towards the one of a key that they don't know.
+        self.consumers = {digest: each for each in policy.consumers for digest in each.digests}
+        self.confirmed_s = time.monotonic()
+        """When the store last said that this policy is in force."""
 
 
 def _values_of(policy: Policy) -> Values:

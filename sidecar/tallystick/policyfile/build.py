@@ -22,6 +22,7 @@ from tallystick.core.price import Price, Rate, free_price
 from tallystick.core.windows import CALENDAR, Span, Window
 from tallystick.policyfile import document as doc
 from tallystick.policyfile.fields import Day
+from tallystick.policyfile.identity_build import build_consumers, build_identity, build_routes
 from tallystick.policyfile.values import UNITS, WindowText, part_of
 
 SESSION = "session"
@@ -47,6 +48,9 @@ def build_policy(document: doc.Document, version: int) -> Policy:
         max_output_tokens=max_output_tokens,
         output_rule=output_rule,
         ladders=tuple(Ladder(ladder.model, tuple(ladder.to), ladder.at) for ladder in document.downgrade),
+        consumers=build_consumers(document.consumers),
+        identity=build_identity(document.identity),
+        routes=build_routes(document.routes),
         dimensions=used_dimensions(wallets, budgets),
     )
 

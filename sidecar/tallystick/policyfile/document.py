@@ -4,9 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -17,15 +15,18 @@ from pydantic import (
 from tallystick.core.policy import DEFAULT_ALERTS, DEFAULT_HOLD_TTL_MS, DEFAULT_MAX_OUTPUT_TOKENS
 from tallystick.policyfile import fields, values
 from tallystick.policyfile.fields import UNIQUE, at_least_one, no_null, unique
+from tallystick.policyfile.identity_document import (
+    Anonymous,
+    Consumer,
+    ConsumerOfName,
+    Identity,
+    Principal,
+    Routes,
+)
+from tallystick.policyfile.section import Section
 
-TAGS = ("<deny>", "<free>", "<rates>")
+TAGS = ("<deny>", "<free>", "<rates>", "<word>", "<paths>")
 """Alternatives, as pydantic writes them into the path of an error."""
-
-
-class Section(BaseModel):
-    """A mapping of the document: strict, and without keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 class Rates(Section):
@@ -225,6 +226,10 @@ class Document(Section):
     """Cheaper models to use instead; the first whose `model` fits is taken."""
     unmatched: Literal["deny", "allow"] = "deny"
     """A call that no wallet and no budget covers."""
+    consumers: dict[fields.Name, ConsumerOfName] = Field(default_factory=dict)
+    """Who calls over HTTP with which key, by name."""
+    identity: Identity = Field(default_factory=Identity)
+    routes: Routes = Field(default_factory=Routes)
     holds: Holds = Field(default_factory=Holds)
     estimate: Estimate = Field(default_factory=Estimate)
 
@@ -239,6 +244,11 @@ SECTIONS: tuple[tuple[tuple[str, ...], type[Section]], ...] = (
     (("budgets", "*"), Budget),
     (("models",), Models),
     (("downgrade", "*"), Ladder),
+    (("consumers", "*"), Consumer),
+    (("identity",), Identity),
+    (("identity", "principals", "*"), Principal),
+    (("identity", "anonymous"), Anonymous),
+    (("routes",), Routes),
     (("holds",), Holds),
     (("estimate",), Estimate),
 )

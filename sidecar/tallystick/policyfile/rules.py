@@ -7,11 +7,9 @@ from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.policy import Unit
 from tallystick.core.windows import CALENDAR, Span
 from tallystick.policyfile.document import Budget, Document, Grant, Ladder, Rates
+from tallystick.policyfile.identity_rules import Broken, broken_identity
 from tallystick.policyfile.tree import short
 from tallystick.policyfile.values import UNITS, Amount, Share, part_of, suggestion, unit_text
-
-Broken = tuple[tuple[str | int, ...], str]
-"""(path in the document, what was expected)."""
 
 _NO_LADDER = (
     "expected deny or alert, as the policy has no list `downgrade` of cheaper models, "
@@ -36,6 +34,7 @@ def broken_rules(document: Document) -> Iterator[Broken]:
         rates = document.prices.unknown_model
         yield from ((("prices", "unknown_model"), expected) for expected in _rates(rates))
     yield from _ladders(document.downgrade)
+    yield from broken_identity(document.consumers, document.identity)
     if document.estimate.fallback is not None and isinstance(document.estimate.max_output, int):
         expected = "expected no fallback: only `max_output: ceiling` and `max_output: learned` have one"
         yield ("estimate", "fallback"), expected

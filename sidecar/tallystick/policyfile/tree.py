@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from tallystick.core.consumer_keys import hide_keys
 from tallystick.core.errors import InvalidPolicy
 
 MAX_BYTES = 1 << 20
@@ -30,6 +31,9 @@ _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"[-+]?[0-9]{0,40}\.?[0-9]{1,40}|[-+]?[0-9]{1,40}\.")
 _NOT_TEXT = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_LOOKED_AT = 400
+"""Of a text that is quoted, so many characters are looked at."""
 
 Scalar = str | int | Decimal | bool | None
 
@@ -197,13 +201,15 @@ def path_text(path: Sequence[str | int]) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif re.fullmatch(r"[\w-]{1,64}", part):
+        elif re.fullmatch(r"[\w-]{1,64}", part) and hide_keys(part) == part:
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]' if len(part) <= 64 else f'["{part[:64]}…"]'
+            shown = hide_keys(part[:_LOOKED_AT])
+            text += f'["{shown}"]' if len(shown) <= 64 else f'["{shown[:64]}…"]'
     return text or DOCUMENT
 
 
 def short(text: str, length: int = 40) -> str:
-    """Quote text for a message, cut to a length."""
-    return f"`{text}`" if len(text) <= length else f"`{text[:length]}…`"
+    """Quote text for a message, cut to a length and without a consumer's key."""
+    shown = hide_keys(text[:_LOOKED_AT])
+    return f"`{shown}`" if len(shown) <= length else f"`{shown[:length]}…`"

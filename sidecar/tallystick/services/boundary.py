@@ -22,6 +22,7 @@ CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
     (errors.IdMismatch, grpc.StatusCode.ALREADY_EXISTS),
     (errors.ReservationEnded, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ReservationNotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (errors.FundsMissing, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.PolicyNotFound, grpc.StatusCode.NOT_FOUND),
     (errors.PolicyConflict, grpc.StatusCode.ABORTED),

@@ -1,6 +1,5 @@
 """From requests to calls: checks every field, and names the one that is wrong."""
 
-import re
 from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
@@ -12,7 +11,14 @@ from tallystick.core.errors import InvalidArgument
 from tallystick.core.hold import MAX_TALLY_BYTES
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Outcome
-from tallystick.core.subject import DIMENSIONS, MAX_VALUE_BYTES, Subject, check_subject, check_text
+from tallystick.core.subject import (
+    DIMENSIONS,
+    MAX_VALUE_BYTES,
+    TENANT,
+    Subject,
+    check_subject,
+    check_text,
+)
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import (
     BalanceCall,
@@ -27,7 +33,6 @@ from tallystick.providers.call import Api
 from tallystick.providers.usage import parse_usage
 from tallystick.v1 import budget_pb2
 
-TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
 MAX_ID_BYTES = 128
 MIN_TTL_MS, MAX_TTL_MS = 1_000, 86_400_000
 MAX_BATCH = 1_000

@@ -1,7 +1,10 @@
 """Bad documents: which field is wrong, where it stands, and what the message says was expected."""
 
+import re
+
 import pytest
 
+from tallystick.core.consumer_keys import make_key
 from tallystick.core.errors import InvalidPolicy
 from tallystick.policyfile import find_problems, load_policy
 from tallystick.policyfile.tree import MAX_BYTES, MAX_DEPTH, MAX_NODES
@@ -26,6 +29,24 @@ def price(text: str) -> str:
     """A document whose price stands on line 2, from column 22 on."""
     return f"tenant: a\nprices: {{models: {{m: {text}}}}}\n"
 
+
+def consumer(text: str) -> str:
+    """A document whose consumer stands on line 2, from column 16 on."""
+    return f"tenant: a\nconsumers: {{c: {text}}}\n"
+
+
+def identity(text: str) -> str:
+    """A document whose rules of identity begin on line 2, at column 12."""
+    return f"tenant: a\nidentity: {{{text}}}\n"
+
+
+def routes(text: str) -> str:
+    """A document whose rule of unmetered routes stands on line 2, from column 21 on."""
+    return f"tenant: a\nroutes: {{unmetered: {text}}}\n"
+
+
+HASH = "sha256:" + "0123456789abcdef" * 4
+LABELS = "{" + ", ".join(f"label.l{number}: x" for number in range(17)) + "}"
 
 Bad = tuple[str, str, int, int, str]
 
@@ -64,7 +85,7 @@ TOP: list[Bad] = [
     (f"tenant: {'a' * 65}\n", "tenant", 1, 9, "1 to 64"),
     ("tenant: a\nbudget: {}\n", "budget", 2, 1, "did you mean `budgets`?"),
     ("tenant: a\n<<: {}\n", '["<<"]', 2, 1, "one of the keys tenant, timezone"),
-    ("tenant: a\nconsumers: {}\n", "consumers", 2, 1, "expected one of the keys"),
+    ("tenant: a\nseats: {}\n", "seats", 2, 1, "expected one of the keys"),
     ("tenant: a\ntimezone: Berlin\n", "timezone", 2, 11, "IANA time zone such as Europe/Berlin"),
     ("tenant: a\ntimezone: right/UTC\n", "timezone", 2, 11, "IANA time zone"),
     ("tenant: a\ntimezone: null\n", "timezone", 2, 11, "expected text, got nothing"),
@@ -243,13 +264,130 @@ BUDGETS: list[Bad] = [
     ("tenant: a\nbudgets: {'': {limit: 1 USD}}\n", "document", 2, 11, "a key that is text"),
 ]
 
+IDENTITY: list[Bad] = [
+    ("tenant: a\nconsumers: []\n", "consumers", 2, 12, "expected a mapping, got a list"),
+    (consumer("sk-secret"), "consumers.c", 2, 16, "expected a mapping, got text"),
+    (consumer(""), "consumers.c", 2, 16, "expected a mapping, got nothing"),
+    (consumer("{}"), "consumers.c", 2, 16, "expected `key` or `keys`: a consumer is known by its key"),
+    (consumer("{key: sk-secret}"), "consumers.c.key", 2, 22, "hash of the key, as `tallystick key hash`"),
+    (consumer("{key: tally-a-x}"), "consumers.c.key", 2, 22, "not the key, which too many have seen now"),
+    (consumer("{key: 5}"), "consumers.c.key", 2, 22, "`sha256:` and 64 of [0-9a-f]"),
+    (consumer("{key: }"), "consumers.c.key", 2, 22, "`sha256:` and 64 of [0-9a-f]"),
+    (consumer(f"{{key: {HASH.upper()}}}"), "consumers.c.key", 2, 22, "`sha256:` and 64 of [0-9a-f]"),
+    (consumer(f"{{key: '{HASH}', keys: ['{HASH}']}}"), "consumers.c.keys", 2, 103, "`keys`, got both"),
+    (consumer("{keys: []}"), "consumers.c.keys", 2, 23, "1 to 8 values, got 0"),
+    (consumer("{keys: }"), "consumers.c.keys", 2, 23, "expected a value, got nothing"),
+    (consumer("{keys: sk-secret}"), "consumers.c.keys", 2, 23, "hash of the key"),
+    (consumer(f"{{keys: ['{HASH}', x]}}"), "consumers.c.keys[1]", 2, 99, "hash of the key"),
+    (consumer(f"{{keys: ['{HASH}', '{HASH}']}}"), "consumers.c.keys", 2, 23, "each key once"),
+    (
+        f"tenant: a\nconsumers:\n  a: {{key: '{HASH}'}}\n  b: {{keys: ['{HASH}']}}\n",
+        "consumers.b.keys[0]",
+        4,
+        14,
+        "a key of its own, got that of `a`",
+    ),
+    (consumer(f"{{key: '{HASH}', disabled: yes}}"), "consumers.c.disabled", 2, 107, "true or false"),
+    (
+        consumer(f"{{key: '{HASH}', subject: {{tem: x}}}}"),
+        "consumers.c.subject.tem",
+        2,
+        107,
+        "did you mean `team`?",
+    ),
+    (
+        consumer(f"{{key: '{HASH}', subject: {{model: x}}}}"),
+        "consumers.c.subject.model",
+        2,
+        107,
+        "a dimension (org",
+    ),
+    (consumer(f"{{key: '{HASH}', subject: {{team: 5}}}}"), "consumers.c.subject.team", 2, 113, "in quotes"),
+    (
+        consumer(f"{{key: '{HASH}', subject: {{team: ''}}}}"),
+        "consumers.c.subject.team",
+        2,
+        113,
+        "printable text",
+    ),
+    (
+        consumer(f"{{key: '{HASH}', subject: {LABELS}}}"),
+        "consumers.c.subject",
+        2,
+        106,
+        "at most 16 labels, got 17",
+    ),
+    ("tenant: a\nconsumers: {C: {}}\n", "consumers.C", 2, 13, "a name of 1 to 64"),
+    ("tenant: a\nidentity:\n", "identity", 2, 10, "expected a mapping, got nothing; write {}"),
+    (identity("claim: {}"), "identity.claim", 2, 12, "did you mean `claims`?"),
+    (identity("claims: {usr: a}"), "identity.claims.usr", 2, 21, "did you mean `user`?"),
+    (identity("claims: {user: ''}"), "identity.claims.user", 2, 27, "expected a claim, such as `email`"),
+    (identity("claims: {user: a..b}"), "identity.claims.user", 2, 27, "got `a..b`"),
+    (identity("claims: {user: 5}"), "identity.claims.user", 2, 27, "expected a claim"),
+    (identity("claims: {user: []}"), "identity.claims.user", 2, 27, "expected a claim"),
+    (identity("claims: {user: [a, -1]}"), "identity.claims.user", 2, 27, "expected a claim"),
+    (identity("claims: {user: [a, true]}"), "identity.claims.user", 2, 27, "expected a claim"),
+    (identity("claims: {user: a.b.c.d.e.f.g.h.i}"), "identity.claims.user", 2, 27, "at most 8 names"),
+    (identity('claims: {user: [a, "\\t"]}'), "identity.claims.user", 2, 27, "printable text"),
+    (identity("headers: {user: X-Auth-User}"), "identity.headers.user", 2, 28, "name in lower case"),
+    (identity("headers: {user: ':path'}"), "identity.headers.user", 2, 28, "name in lower case"),
+    (identity("headers: {user: authorization}"), "identity.headers.user", 2, 28, "holds no secret"),
+    (identity("self_declared: {user: x-api-key}"), "identity.self_declared.user", 2, 34, "holds no secret"),
+    (identity("self_declared: {user: cookie}"), "identity.self_declared.user", 2, 34, "holds no secret"),
+    (
+        identity("headers: {user: x-u}, self_declared: {team: x-u}"),
+        "identity.self_declared.team",
+        2,
+        56,
+        "another header than identity.headers.user, which clients must not be able to set",
+    ),
+    (identity("principals: {match: x}"), "identity.principals", 2, 24, "expected a list"),
+    (identity("principals: [{match: x}]"), "identity.principals[0].subject", 2, 25, "which is required"),
+    (
+        identity("principals: [{match: [], subject: {}}]"),
+        "identity.principals[0].match",
+        2,
+        33,
+        "at least one",
+    ),
+    (
+        identity("principals: [{match: 'a[b]', subject: {}}]"),
+        "identity.principals[0].match",
+        2,
+        33,
+        "only wildcards",
+    ),
+    (
+        identity("principals: [{match: x, subject: {}, x: 1}]"),
+        "identity.principals[0].x",
+        2,
+        49,
+        "keys match, subject",
+    ),
+    (identity("anonymous: allow"), "identity.anonymous", 2, 23, "expected a mapping, got `allow`"),
+    (identity("anonymous: {}"), "identity.anonymous.subject", 2, 12, "`subject`, which is required"),
+    (identity("anonymous: "), "identity.anonymous", 2, 23, "expected a value, got nothing"),
+    (identity("unknown_keys: allow"), "identity.unknown_keys", 2, 26, "expected deny or ignore, got `allow`"),
+    (routes("ask"), "routes.unmetered", 2, 21, "expected deny, allow or a list of paths, got `ask`"),
+    (routes("{}"), "routes.unmetered", 2, 21, "expected deny, allow or a list of paths, got a mapping"),
+    (routes(""), "routes.unmetered", 2, 21, "expected deny, allow or a list of paths, got nothing"),
+    (routes("[]"), "routes.unmetered", 2, 21, "at least one value"),
+    (routes("[v1/files]"), "routes.unmetered[0]", 2, 22, "a path that begins with `/`"),
+    (routes("[/v1, '*']"), "routes.unmetered[1]", 2, 27, "a path that begins with `/`"),
+    (routes("['/v1?x']"), "routes.unmetered[0]", 2, 22, "with * as its only wildcard"),
+    (routes("['/v1#x']"), "routes.unmetered[0]", 2, 22, "with * as its only wildcard"),
+    (routes("[/v1, /v1]"), "routes.unmetered", 2, 21, "each value once"),
+    ("tenant: a\nroutes: {free: [/v1]}\n", "routes.free", 2, 10, "expected one of the keys unmetered"),
+]
+
 
 @pytest.mark.parametrize(
     ("text", "field", "line", "column", "message"),
     [
         pytest.param(*bad, id=f"{name}-{index}")
         for name, table in (
-            ("text", TEXTS), ("top", TOP), ("prices", PRICES), ("wallets", WALLETS), ("budgets", BUDGETS)
+            ("text", TEXTS), ("top", TOP), ("prices", PRICES), ("wallets", WALLETS), ("budgets", BUDGETS),
+            ("identity", IDENTITY),
         )
         for index, bad in enumerate(table)
     ],
@@ -296,3 +434,34 @@ def test_messages_are_short_whatever_was_written() -> None:
     assert len(str(problem)) < 200
     [problem] = find_problems(f"tenant: a\n{'X' * 1000}: 1\n")
     assert len(str(problem)) < 400
+
+
+PLACES_OF_KEYS = (
+    *("consumers: K", "K: 1", "x: 1\nK: 1\nK: 1", "tenant: K", "unmatched: K", "cascade: [K]"),
+    *("consumers: {c: K}", "consumers: {c: [K]}", "consumers: {K: {}}", "consumers: {c: {K: 1}}"),
+    *("consumers: {c: {key: K}}", "consumers: {c: {key: [K]}}", "consumers: {c: {keys: K}}"),
+    *("consumers: {c: {keys: [K]}}", "consumers: {c: {subject: K}}", "consumers: {c: {disabled: K}}"),
+    *(
+        "identity: {claims: {user: [{a: K}]}}",
+        "identity: {headers: {user: 'K'}}",
+        "identity: {claims: {K: a}}",
+    ),
+    *("identity: {unknown_keys: K}", "identity: {anonymous: K}", "routes: {unmetered: K}"),
+)
+
+
+@pytest.mark.parametrize("text", PLACES_OF_KEYS)
+def test_no_message_shows_a_key(text: str) -> None:
+    key = make_key("acme")
+    problems = find_problems(f"tenant: a\n{text.replace('K', key)}\n")
+    assert problems
+    assert key[-12:] not in " ".join(f"{problem} {problem!r} {problem.field}" for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in PLACES_OF_KEYS if re.match(r"consumers: \{c: (K|\[K|\{keys?: )", text)]
+)
+def test_no_message_about_consumers_shows_a_key_of_their_own(text: str) -> None:
+    problems = find_problems(f"tenant: a\n{text.replace('K', 'sk-own-0123456789')}\n")
+    assert problems
+    assert all("sk-own" not in str(problem) for problem in problems)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.core.errors import InvalidPolicy
+from tallystick.core.identity import Consumer, IdentityRules, RouteRules
 from tallystick.core.money import MAX_AMOUNT, NANO_PER_USD
 from tallystick.core.policy import (
     DEFAULT_ALERTS,
@@ -24,13 +25,16 @@ from tallystick.core.policy import (
     WalletTemplate,
 )
 from tallystick.core.price import Price, Rate, free_price
+from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
 from tallystick.policyfile import find_problems, load_policy
 
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "policy.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = [DOCS / "reference/policy.md", DOCS / "guides/identity.md"]
 EXAMPLES = [
     block
-    for block in re.findall(r"^```yaml\n(.*?)^```$", REFERENCE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for page in PAGES
+    for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     if block.startswith("tenant:")
 ]
 USD = NANO_PER_USD
@@ -53,7 +57,7 @@ def rates(*thousandths: int, version: str = "policy 0") -> Price:
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
-def test_every_example_of_the_reference_loads(text: str) -> None:
+def test_every_example_of_the_reference_and_the_guide_loads(text: str) -> None:
     assert find_problems(text) == []
     assert load_policy(text, 1).tenant == "acme"
 
@@ -124,6 +128,18 @@ def test_the_complete_example() -> None:
         max_output_tokens=2_048,
         output_rule=OutputRule.LEARNED,
         ladders=(Ladder("gpt-5", ("gpt-5-mini", "gpt-5-nano"), 80),),
+        consumers=(
+            Consumer(
+                "review-bot",
+                (bytes.fromhex("4f0a1c0e5d7b9b7e0c3a2d1f6e8b7a9c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f00"),),
+                Subject(team="search", service="review", environment="prod"),
+            ),
+        ),
+        identity=IdentityRules(
+            claims=(("user", ("email",)), ("team", ("groups", 0))),
+            self_declared=(("session", "x-tallystick-session"), ("workflow", "x-tallystick-workflow")),
+        ),
+        routes=RouteRules(("/v1/models",)),
     )
     assert policy.dimensions == (
         "environment", "priority", "prompt", "repository", "service", "session", "team", "user"

@@ -60,6 +60,16 @@ WORDS = st.sampled_from(
         "per: [user]",
         "match: {team: x}",
         "{input: 1, output: 2}",
+        "consumers:",
+        "identity:",
+        "routes: {unmetered: ",
+        "    key: sha256:" + "0a" * 32,
+        "    subject: {team: x}",
+        "  claims: {user: email.0}",
+        "  headers: {user: x-auth-user}",
+        "  principals:",
+        "  - match: a*",
+        "/v1/*",
     ]
 )
 NESTED = st.recursive(
@@ -81,6 +91,15 @@ NESTED = st.recursive(
                     "models",
                     "wallets",
                     "input",
+                    "consumers",
+                    "keys",
+                    "subject",
+                    "identity",
+                    "claims",
+                    "principals",
+                    "anonymous",
+                    "routes",
+                    "unmetered",
                 ]
             ),
             inner,
@@ -127,6 +146,8 @@ def check_any_text(text: str) -> None:
 @example("tenant: a\nbudgets: {b: {limit: 1." + "0" * 6000 + " USD}}")
 @example("tenant: {text}\n")
 @example("tenant: a\n<rates>: 1\nprices: {models: {a: {<rates>: {}, '[key]': 1}}}")
+@example("tenant: a\nidentity: {claims: {user: [" + "9" * 6000 + "]}}")
+@example("tenant: a\nroutes: {unmetered: {<paths>: 1}}\nidentity: {claims: {<word>: a}}")
 @example("x" * ((1 << 20) + 1))
 def test_any_text_is_a_policy_or_an_invalid_policy(loader: type, text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:

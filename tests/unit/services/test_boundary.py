@@ -60,6 +60,7 @@ EXAMPLES = {
     errors.IdMismatch("used"): grpc.StatusCode.ALREADY_EXISTS,
     errors.ReservationEnded("released"): grpc.StatusCode.FAILED_PRECONDITION,
     errors.ReservationNotFound("none"): grpc.StatusCode.NOT_FOUND,
+    errors.Unauthenticated("no key"): grpc.StatusCode.UNAUTHENTICATED,
     errors.FundsMissing("5 are available, not 6"): grpc.StatusCode.FAILED_PRECONDITION,
     errors.PolicyNotFound("none"): grpc.StatusCode.NOT_FOUND,
     errors.PolicyConflict("another"): grpc.StatusCode.ABORTED,
