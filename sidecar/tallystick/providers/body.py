@@ -111,9 +111,20 @@ def checked_text(value: object, path: str) -> str:
     return value
 
 
-def model_of(fields: Fields) -> str:
-    """Get the model's name. Raises InvalidArgument if it is absent, too long or not printable."""
-    model = fields.text("model")
+def model_of(fields: Fields, named: str = "") -> str:
+    """Get the model's name: the body's, else the one that was `named` besides.
+
+    Raises InvalidArgument if there is none, or it is too long or not printable.
+    """
+    model = fields.text("model") or named
     if not model or len(model) > MAX_MODEL_CHARACTERS or not model.isprintable():
         raise fields.wrong("model", f"a printable name of 1 to {MAX_MODEL_CHARACTERS} characters")
     return model
+
+
+def path_model(named: str) -> str:
+    """Check the model of an API whose path names it. Raises InvalidArgument of `model`."""
+    if not named or len(named) > MAX_MODEL_CHARACTERS or not named.isprintable():
+        expected = f"the model that the path names, 1 to {MAX_MODEL_CHARACTERS} printable characters"
+        raise InvalidArgument("model", expected)
+    return named
