@@ -25,6 +25,10 @@ def _constant(_name: str) -> Any:
     raise _UnclearError
 
 
+strict_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+"""Raises ValueError for what `decode` refuses, and RecursionError."""
+
+
 def decode(body: bytes, field: str) -> Any:
     """Read JSON of at most 16 MiB.
 
@@ -35,7 +39,7 @@ def decode(body: bytes, field: str) -> Any:
     if len(body) > MAX_BODY_BYTES:
         raise InvalidArgument(field, f"at most {MAX_BODY_BYTES} bytes")
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        return strict_decoder.decode(body.decode())
     except RecursionError:
         raise InvalidArgument(field, "JSON that is nested less deeply") from None
     except ValueError:
