@@ -1,8 +1,9 @@
 """Refusals in the words of each provider, so that its own SDK raises its own typed error.
 
 The OpenAI and Anthropic SDKs choose the error by the status. Whether they try again they take from
-`x-should-retry`, else from the status (429 and 5xx are tried again); Google's SDK tries again only
-where its user asks for it, Amazon's by the error's name and, in its legacy mode, at any 429.
+`x-should-retry`, else from the status (429 and 5xx are tried again). Google's SDK tries again only
+where its user asks for it. Amazon's tries again at any 429, so what is not to be tried is a 400
+there, which is what Amazon itself answers when a quota is used up.
 """
 
 import json
@@ -22,6 +23,7 @@ class Problem(NamedTuple):
     """Why a call is not let through, as HTTP has it."""
 
     status: int
+    """What `refusal_status` makes of it is what is sent."""
     code: str
     """What programs go by; in lower case."""
     message: str
@@ -68,6 +70,12 @@ def problem_of(reason: Reason, message: str, retry_after_ms: int | None) -> Prob
         after_s = None
     retryable = reason in _PASSING and after_s is not None and after_s <= MAX_PATIENCE_S
     return Problem(status, code, message, after_s, retryable)
+
+
+def refusal_status(provider_or_api: str | Api, problem: Problem) -> int:
+    """Give the status to send: the problem's, but for Amazon's SDK, which heeds no `x-should-retry`."""
+    quota = problem.status == 429 and not problem.retryable
+    return 400 if quota and _shape(provider_or_api) == "aws" else problem.status
 
 
 def refusal_body(provider_or_api: str | Api, problem: Problem) -> bytes:

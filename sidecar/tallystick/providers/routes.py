@@ -109,6 +109,7 @@ _STREAMS = frozenset({"streamGenerateContent", "streamRawPredict", "converse-str
 _PROVIDERS = ("openai", "anthropic", "google", "azure", "aws")
 _WORDS = frozenset({"chat", "completions", "responses", "messages", "embeddings", "models", "model"})
 """Of routes that cost money: a server that goes by the beginning of a path might run them."""
+_GOOGLE = re.compile(r"/v1(?:alpha|beta1?)/|/projects/[^/]+/locations/|/models/[^/]+:[a-z]+[A-Z][A-Za-z]+$")
 _DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/[A-Za-z0-9_.:-]+(?:/[A-Za-z0-9_.:-]+)*")
 
@@ -140,7 +141,7 @@ def _route(rule: _Rule, found: re.Match[str], query: str) -> Route:
 def _provider(path: str, query: str) -> str:
     """Find the provider that a path names, or whose way of naming it is. Many serve OpenAI's."""
     segments = path.split("/")
-    if {"v1alpha", "v1beta", "v1beta1"}.intersection(segments) or {"projects", "locations"} <= set(segments):
+    if _GOOGLE.search(path) is not None:
         return "google"
     if "openai" in segments and "api-version=" in query:
         return "azure"

@@ -16,8 +16,8 @@ from tallystick.providers.kept import KEPT_BYTES, TAIL_BYTES, Kept
 
 SIZE = 200 * 2**20
 CHUNK = b"x" * 65_536
-MOST = 3 * KEPT_BYTES
-"""A document that is kept, its copy to be read, and room for the allocator."""
+MOST = 96 * 2**20
+"""A document of 32 MiB that is kept, its copy to be read, and room for the allocator."""
 
 USAGE = {"prompt_tokens": 19, "completion_tokens": 10, "total_tokens": 29}
 RESPONSES_USAGE = {"input_tokens": 19, "output_tokens": 10, "total_tokens": 29}

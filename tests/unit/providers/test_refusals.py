@@ -14,7 +14,7 @@ from anthropic.types.shared import ErrorType
 
 from tallystick.core.reasons import Reason
 from tallystick.providers.call import Api
-from tallystick.providers.refusals import Problem, problem_of, refusal_body, refusal_headers
+from tallystick.providers.refusals import Problem, problem_of, refusal_body, refusal_headers, refusal_status
 
 REASONS = [reason for reason in Reason if reason is not Reason.NONE]
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
@@ -34,7 +34,7 @@ class Refusing:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("content-length", 0)))
                 counting.attempts += 1
-                self.send_response(problem.status)
+                self.send_response(refusal_status(provider_or_api, problem))
                 for name, value in headers:
                     self.send_header(name, value)
                 self.send_header("content-length", str(len(body)))
@@ -194,6 +194,15 @@ def test_headers(api: str | Api) -> None:
     assert (limited.get("x-amzn-errortype") == "ThrottlingException") == is_amazon
     assert (exhausted.get("x-amzn-errortype") == "ServiceQuotaExceededException") == is_amazon
     assert limited["content-type"] == "application/json"
+
+
+def test_amazons_sdk_tries_again_at_any_429_so_only_what_may_pass_is_one() -> None:
+    for name in (Api.BEDROCK_CONVERSE, "aws"):
+        assert refusal_status(name, LIMITED) == 429
+        assert refusal_status(name, EXHAUSTED) == 400
+        assert refusal_status(name, Problem(402, "c", "m", None, False)) == 402
+    for other in (Api.OPENAI_CHAT, Api.ANTHROPIC_MESSAGES, Api.GEMINI_GENERATE, "azure", ""):
+        assert refusal_status(other, EXHAUSTED) == 429
 
 
 def test_bodies_have_the_shape_of_their_provider() -> None:
