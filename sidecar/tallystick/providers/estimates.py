@@ -49,7 +49,7 @@ GEMINI_BASE_TOKENS = 8
 GEMINI_TOOLS_TOKENS = 200
 """The instructions that tools bring along. No source: Google counts the declarations, and little more."""
 CACHED_CONTENT_TOKENS = 32_768
-"""A cache that the body only names: what Vertex once asked for at the least."""
+"""A cache that the body only names. A guess: they are made for what is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +72,4 @@ GPT_4O_MINI_IMAGE = ImageTokens(low=2_833, high=48_169, original=48_169)
 ANTHROPIC_IMAGE = ImageTokens(low=4_800, high=4_800, original=4_800)
 """28-pixel patches of the largest native size (2,576 pixels); models before Opus 4.7 stop at 1,600."""
 GEMINI_IMAGE = ImageTokens(low=2_580, high=2_580, original=2_580)
-"""Ten tiles of 258 (the token guide); Gemini 3 counts 2,240 at its highest resolution."""
+"""Ten tiles of 258 tokens (the token guide). No source for the number of tiles: 3,840 × 1,536 pixels."""

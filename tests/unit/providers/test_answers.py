@@ -167,6 +167,7 @@ def test_a_reader_may_be_asked_in_the_middle_and_again() -> None:
     assert reader.finish() == reader.finish() == read(vector, [body])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50), st.sampled_from(["gzip", "deflate"])
 )

@@ -150,6 +150,7 @@ def test_the_values_are_those_that_were_meant(
     assert [key for key in changed if key in fields] == list(fields)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_raise(body: bytes) -> None:
     assert isinstance(rewrite(CHAT, body, model="b", include_usage=True), bytes)

@@ -33,6 +33,7 @@ def test_vectors_cover_every_api() -> None:
     assert {Api(vector["api"]) for vector in ROUTES if vector["api"]} == set(Api)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=8), st.text(max_size=40) | st.from_regex(r"(/[a-z0-9.%;:@~-]{0,9}){0,8}"))
 def test_any_path_is_something(method: str, path: str) -> None:
     route = route_of(method, path)
