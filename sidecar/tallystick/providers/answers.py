@@ -50,11 +50,14 @@ class AnswerReader:
         self._findings.failed = status >= 400
         self._body_bytes = 0
         self._head = b""
+        self._answer: Answer | None = None
         is_binary = content_type.partition(";")[0].strip().lower() == eventstream.CONTENT_TYPE
         self._framing: Framing | None = eventstream.Messages() if is_binary else None
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, as they came."""
+        """Take the next bytes of the body, as they came; none after `finish`."""
+        if self._answer is not None:
+            return
         if not self._decoding.readable:
             self._body_bytes += len(chunk)
         for piece in self._decoding.feed(chunk):
@@ -62,11 +65,13 @@ class AnswerReader:
             self._read(piece)
 
     def finish(self) -> Answer:
-        """Give what was found, at the end or wherever the body broke off."""
+        """Give what was found, at the end or wherever the body broke off. The first answer stays."""
+        if self._answer is not None:
+            return self._answer
         if self._framing is not None:
             self._take(self._framing.finish())
         found = self._findings
-        return Answer(
+        self._answer = Answer(
             usage=found.usage,
             model=found.model,
             tier=found.tier,
@@ -76,6 +81,7 @@ class AnswerReader:
             body_bytes=self._body_bytes,
             unreadable=not self._decoding.readable,
         )
+        return self._answer
 
     def _read(self, piece: bytes) -> None:
         if self._framing is None:

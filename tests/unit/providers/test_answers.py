@@ -160,17 +160,17 @@ def test_what_is_nested_deeply_or_very_long_is_not_read(api: Api, body: bytes) -
         assert reader.finish().usage is None
 
 
-def test_a_reader_may_be_asked_in_the_middle_and_again() -> None:
-    vector = next(v for v in ANSWERS if v["name"].startswith("chat stream: the usage comes last"))
-    reader, body = reader_of(vector), body_of(vector)
-    reader.feed(body)
-    assert reader.finish() == reader.finish() == read(vector, [body])
+@by_name
+def test_a_reader_may_be_asked_again(vector: dict[str, Any]) -> None:
+    reader = reader_of(vector)
+    reader.feed(body_of(vector))
+    answer = reader.finish()
+    reader.feed(b"more")
+    assert reader.finish() == answer
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50), st.sampled_from(["gzip", "deflate"])
-)
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50), st.booleans())
 def test_what_was_compressed_comes_back(parts: list[bytes], step: int, in_members: bool) -> None:
     if in_members:
         packed = b"".join(gzip.compress(part, mtime=0) for part in parts)
