@@ -89,6 +89,52 @@ def test_a_provider_request_is_counted_and_priced(
         funded.reserve(request=pb.ProviderRequest(api=api, body=raw), model="another")
 
 
+GEMINI = {
+    "systemInstruction": {"parts": [{"text": "Be brief."}]},
+    "contents": [{"role": "user", "parts": [{"text": "Wo ist Köln? " * 9}]}],
+    "generationConfig": {"maxOutputTokens": 100, "candidateCount": 2},
+}
+CONVERSE = {
+    "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
+    "messages": [{"role": "user", "content": [{"text": "Hello there"}]}],
+    "inferenceConfig": {"maxTokens": 300},
+}
+IN_PATH = [
+    (pb.ProviderRequest.API_GEMINI_GENERATE, Api.GEMINI_GENERATE, GEMINI, "input", 200),
+    (pb.ProviderRequest.API_BEDROCK_CONVERSE, Api.BEDROCK_CONVERSE, CONVERSE, "cache_write_5m", 300),
+]
+
+
+@pytest.mark.parametrize(("api", "shape", "body", "kind", "output"), IN_PATH, ids=lambda x: str(x)[:24])
+def test_a_request_whose_path_names_the_model_is_counted_and_priced(
+    funded: Caller,
+    counter: TokenCounter,
+    api: "pb.ProviderRequest.Api",
+    shape: Api,
+    body: dict[str, Any],
+    kind: str,
+    output: int,
+) -> None:
+    raw = json.dumps(body).encode()
+    read = parse_request(shape, raw, model="a-model")
+    given = counter.count("a-model", read.provider, read.texts) + read.extra_tokens
+    decision = funded.allowed(request=pb.ProviderRequest(api=api, body=raw), model="a-model")
+    assert decision.model == "a-model"
+    assert decision.cost.tokens == given + output
+    assert decision.cost.nano_usd == given * RATES[kind] + output * RATES["output"]
+    with fails(grpc.StatusCode.INVALID_ARGUMENT, "model: the model that the path names"):
+        funded.reserve(request=pb.ProviderRequest(api=api, body=raw))
+
+
+def test_azure_goes_by_the_deployment_whatever_the_body_says(funded: Caller) -> None:
+    request = pb.ProviderRequest(api=pb.ProviderRequest.API_OPENAI_CHAT, body=json.dumps(CHAT).encode())
+    decision = funded.allowed(request=request, model="my-deployment", provider="azure")
+    assert decision.model == "my-deployment"
+    without = {name: value for name, value in CHAT.items() if name != "model"}
+    request.body = json.dumps(without).encode()
+    assert funded.allowed(request=request, model="gpt-4o").model == "gpt-4o"
+
+
 def test_a_long_prompt_is_counted_beside_the_loop_and_alike(funded: Caller, counter: TokenCounter) -> None:
     text = "The quick brown fox jumps over the lazy dog. " * 4_000
     raw = json.dumps(CHAT | {"messages": [{"role": "user", "content": text}]}).encode()

@@ -27,6 +27,8 @@ class Api(StrEnum):
     OPENAI_RESPONSES = "openai-responses"
     OPENAI_EMBEDDINGS = "openai-embeddings"
     ANTHROPIC_MESSAGES = "anthropic-messages"
+    GEMINI_GENERATE = "gemini-generate"
+    BEDROCK_CONVERSE = "bedrock-converse"
 
 
 def _tokens(text: str, panel: str, *names: str) -> Any:
@@ -158,11 +160,12 @@ def put_actual(message: "pb.SettleRequest", options: ActualOptions) -> None:
 
 
 def usage_of(body: bytes) -> bytes:
-    """Take the `usage` object out of a provider's whole answer; anything else stays as it is."""
+    """Take the usage object out of a provider's whole answer; anything else stays as it is."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return body  # the sidecar says what is wrong
-    if isinstance(document, dict) and isinstance(document.get("usage"), dict):
-        return json.dumps(document["usage"]).encode()
+    for name in ("usage", "usageMetadata"):
+        if isinstance(document, dict) and isinstance(document.get(name), dict):
+            return json.dumps(document[name]).encode()
     return body

@@ -1,6 +1,7 @@
 """From a caller's estimate to tokens by class: what may be used."""
 
 import asyncio
+from dataclasses import replace
 from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
@@ -22,6 +23,8 @@ vocabularies."""
 
 
 BOTH = (Unit.NANO_USD, Unit.TOKENS)
+AZURE = "azure"
+"""It goes by the deployment that the path names, whatever model the body names."""
 
 
 class Estimate(NamedTuple):
@@ -100,9 +103,11 @@ class Estimator:
 
     def _read(self, call: ReserveCall, asked: ProviderRequest, by_prompt: bool) -> tuple[ProviderCall, int]:
         """The request, and its input in tokens."""
-        request = parse_request(asked.api, asked.body, by_prompt=by_prompt)
+        request = parse_request(asked.api, asked.body, model=call.model, by_prompt=by_prompt)
         if call.model and request.model != call.model:
-            raise InvalidArgument("model", "expected the model that request.body names, or none")
+            if call.provider != AZURE:
+                raise InvalidArgument("model", "expected the model that request.body names, or none")
+            request = replace(request, model=call.model)
         provider = call.provider or request.provider
         tokens = self._counter.count(request.model, provider, request.texts)
         return request, tokens + request.extra_tokens + request.input_token_ids_count

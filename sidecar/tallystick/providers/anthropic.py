@@ -2,15 +2,16 @@
 
 from tallystick.providers import estimates
 from tallystick.providers.body import Fields, model_of, object_at
-from tallystick.providers.call import CacheWrite, ProviderCall
+from tallystick.providers.caching import cache_write_asked
+from tallystick.providers.call import ProviderCall
 from tallystick.providers.prompt import Prompt
 
 MAX_OUTPUT_TOKENS = 2**31 - 1
 
 
-def parse_messages(body: Fields) -> ProviderCall:
+def parse_messages(body: Fields, named: str = "") -> ProviderCall:
     """Read a message request. Raises InvalidArgument for a body that is malformed."""
-    model = model_of(body)
+    model = model_of(body, named)
     prompt = Prompt(estimates.ANTHROPIC_IMAGE)
     prompt.extra_tokens += estimates.ANTHROPIC_BASE_TOKENS
     if not isinstance(body.values.get("system"), str | list | None):
@@ -31,7 +32,7 @@ def parse_messages(body: Fields) -> ProviderCall:
         extra_tokens=prompt.extra_tokens,
         max_output=body.integer("max_tokens", MAX_OUTPUT_TOKENS),
         stream=body.flag("stream"),
-        cache_write=_cache_write(body),
+        cache_write=cache_write_asked(body.values),
         tier="fast" if body.text("speed") == "fast" else "",
         media=prompt.media,
         refers_elsewhere=prompt.refers_elsewhere,
@@ -56,21 +57,3 @@ def _tools(prompt: Prompt, body: Fields) -> None:
     for tool in tools:
         if "input_schema" not in object_at(tool, body.at("tools")).values:
             prompt.extra_tokens += estimates.BUILT_IN_TOOL_TOKENS
-
-
-def _cache_write(body: Fields) -> CacheWrite:
-    """Find the longest lifetime asked for anywhere; with a mark at the end, all before it is written."""
-    found = CacheWrite.NONE
-    rest: list[object] = [body.values]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, list):
-            rest.extend(value)
-        elif isinstance(value, dict):
-            rest.extend(value.values())
-            mark = value.get("cache_control")
-            if isinstance(mark, dict) and mark.get("ttl") == "1h":
-                return CacheWrite.LONG
-            if mark is not None:
-                found = CacheWrite.SHORT
-    return found

@@ -25,6 +25,10 @@ def _constant(_name: str) -> Any:
     raise _UnclearError
 
 
+strict_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+"""Raises ValueError for what `decode` refuses, and RecursionError."""
+
+
 def decode(body: bytes, field: str) -> Any:
     """Read JSON of at most 16 MiB.
 
@@ -35,7 +39,7 @@ def decode(body: bytes, field: str) -> Any:
     if len(body) > MAX_BODY_BYTES:
         raise InvalidArgument(field, f"at most {MAX_BODY_BYTES} bytes")
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        return strict_decoder.decode(body.decode())
     except RecursionError:
         raise InvalidArgument(field, "JSON that is nested less deeply") from None
     except ValueError:
@@ -111,9 +115,20 @@ def checked_text(value: object, path: str) -> str:
     return value
 
 
-def model_of(fields: Fields) -> str:
-    """Get the model's name. Raises InvalidArgument if it is absent, too long or not printable."""
-    model = fields.text("model")
+def model_of(fields: Fields, named: str = "") -> str:
+    """Get the model's name: the body's, else the one that was `named` besides.
+
+    Raises InvalidArgument if there is none, or it is too long or not printable.
+    """
+    model = fields.text("model") or named
     if not model or len(model) > MAX_MODEL_CHARACTERS or not model.isprintable():
         raise fields.wrong("model", f"a printable name of 1 to {MAX_MODEL_CHARACTERS} characters")
     return model
+
+
+def path_model(named: str) -> str:
+    """Check the model of an API whose path names it. Raises InvalidArgument of `model`."""
+    if not named or len(named) > MAX_MODEL_CHARACTERS or not named.isprintable():
+        expected = f"the model that the path names, 1 to {MAX_MODEL_CHARACTERS} printable characters"
+        raise InvalidArgument("model", expected)
+    return named

@@ -11,6 +11,8 @@ class Api(Enum):
     OPENAI_RESPONSES = "openai.responses"
     OPENAI_EMBEDDINGS = "openai.embeddings"
     ANTHROPIC_MESSAGES = "anthropic.messages"
+    GEMINI_GENERATE = "gemini.generate"
+    BEDROCK_CONVERSE = "bedrock.converse"
 
 
 class CacheWrite(StrEnum):
@@ -28,7 +30,7 @@ class ProviderCall:
 
     model: str
     provider: str
-    """Whose format it is: `openai` or `anthropic`. Others serve these formats too."""
+    """Whose format it is: `openai`, `anthropic`, `google` or `aws`. Others serve these formats too."""
     texts: tuple[str, ...]
     """Every text that the provider will count as input."""
     extra_tokens: int = 0

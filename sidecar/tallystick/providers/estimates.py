@@ -37,6 +37,20 @@ AUDIO_BYTES_PER_TOKEN = 200
 """Ten tokens a second, in the leanest usual coding of 16 kbit/s."""
 AUDIO_TOKENS_MIN = 10
 
+GEMINI_AUDIO_BYTES_PER_TOKEN = 62
+"""32 tokens a second (the token guide), in the leanest usual coding of 16 kbit/s."""
+VIDEO_BYTES_PER_TOKEN = 40
+"""263 tokens a second and 32 of sound (Gemini's token guide), in a lean coding of 100 kbit/s."""
+VIDEO_BY_REFERENCE_TOKENS = 180_000
+"""Ten minutes of it."""
+GEMINI_CONTENT_TOKENS = 4
+GEMINI_BASE_TOKENS = 8
+"""Around a prompt. No source: the framing of a chat, with room to spare."""
+GEMINI_TOOLS_TOKENS = 200
+"""The instructions that tools bring along. No source: Google counts the declarations, and little more."""
+CACHED_CONTENT_TOKENS = 32_768
+"""A cache that the body only names. A guess: they are made for what is long."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageTokens:
@@ -57,3 +71,5 @@ GPT_4O_MINI_IMAGE = ImageTokens(low=2_833, high=48_169, original=48_169)
 """2,833 + 8 tiles × 5,667: this model counts images far above all others."""
 ANTHROPIC_IMAGE = ImageTokens(low=4_800, high=4_800, original=4_800)
 """28-pixel patches of the largest native size (2,576 pixels); models before Opus 4.7 stop at 1,600."""
+GEMINI_IMAGE = ImageTokens(low=2_580, high=2_580, original=2_580)
+"""Ten tiles of 258 tokens (the token guide). No source for the number of tiles: 3,840 × 1,536 pixels."""

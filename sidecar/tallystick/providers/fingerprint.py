@@ -21,24 +21,27 @@ _TOLD: dict[Api, tuple[str, ...]] = {
     Api.OPENAI_RESPONSES: ("instructions", "previous_response_id", "conversation", "prompt", "input"),
     Api.OPENAI_EMBEDDINGS: ("input",),
     Api.ANTHROPIC_MESSAGES: ("system", "messages"),
+    Api.GEMINI_GENERATE: ("cachedContent", "systemInstruction", "contents"),
+    Api.BEDROCK_CONVERSE: ("promptVariables", "system", "messages"),
 }
 """The fields of a body that the model is told."""
-_SILENT = frozenset(
-    {"id", "call_id", "tool_call_id", "tool_use_id", "status", "cache_control", "signature", "detail"}
-)
+_SILENT = frozenset({
+    "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "status", "cache_control", "cachePoint",
+    "signature", "thoughtSignature", "detail", "mediaResolution",
+})  # fmt: skip
 """Keys of a message or part that change with every call, or only say how it is read."""
 _CONTENT = frozenset({"content", "output", "system", "instructions"})
 """What may be a string or an array of parts: a string is an array of one."""
-_DATA = frozenset({"input", "arguments", "action"})
-"""What a tool is called with: every key of it counts."""
-_BY_NAME = frozenset({"conversation", "prompt"})
+_DATA = frozenset({"input", "arguments", "action", "args", "response", "json"})
+"""What a tool is called with, or answers: every key of it counts."""
+_BY_NAME = frozenset({"conversation", "prompt", "promptVariables"})
 """What the provider keeps, named by its id."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def fingerprint(api: Api, body: Fields) -> str:
+def fingerprint(api: Api, body: Fields, model: str) -> str:
     """Make the fingerprint of a body that was parsed without error: 16 hex digits."""
-    told = {"model": body.values.get("model")}
+    told: dict[str, Any] = {"model": model}
     for name in _TOLD[api]:
         told[name] = _told(name, body.values.get(name), api)
     return blake2b(_encode(told).encode(), digest_size=DIGEST_BYTES).hexdigest()
@@ -55,7 +58,7 @@ def _told(name: str, value: Any, api: Api) -> Any:
 def _item(value: Any) -> Any:
     """Keep of a message, a part or any other item what it tells."""
     if isinstance(value, list):
-        return [_item(each) for each in value]
+        return [told for each in value if (told := _item(each)) != {}]
     if not isinstance(value, dict):
         return _data(value)
     kind = value.get("type")

@@ -10,9 +10,9 @@ MAX_CHOICES = 1_024
 _TIERS = frozenset({"flex", "priority", "fast"})
 
 
-def parse_chat(body: Fields) -> ProviderCall:
+def parse_chat(body: Fields, named: str = "") -> ProviderCall:
     """Read a chat completion request. Raises InvalidArgument for a body that is malformed."""
-    model = model_of(body)
+    model = model_of(body, named)
     prompt = _prompt(model)
     prompt.extra_tokens += estimates.OPENAI_PRIMING_TOKENS
     for index, value in enumerate(_required_items(body, "messages")):
@@ -28,9 +28,9 @@ def parse_chat(body: Fields) -> ProviderCall:
     )
 
 
-def parse_responses(body: Fields) -> ProviderCall:
+def parse_responses(body: Fields, named: str = "") -> ProviderCall:
     """Read a response request. Raises InvalidArgument for a body that is malformed."""
-    model = model_of(body)
+    model = model_of(body, named)
     prompt = _prompt(model)
     prompt.extra_tokens += estimates.OPENAI_PRIMING_TOKENS
     for name in ("instructions", "input"):
@@ -46,9 +46,9 @@ def parse_responses(body: Fields) -> ProviderCall:
     return _call(body, model, prompt, body.integer("max_output_tokens", MAX_OUTPUT_TOKENS), 1)
 
 
-def parse_embeddings(body: Fields) -> ProviderCall:
+def parse_embeddings(body: Fields, named: str = "") -> ProviderCall:
     """Read a request for embeddings. Raises InvalidArgument for a body that is malformed."""
-    model = model_of(body)
+    model = model_of(body, named)
     value = body.values.get("input")
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list):

@@ -90,11 +90,42 @@ class Prompt:
             elif key in _CALLS:
                 self._calls(value, item.at(key))
             elif key in _SEALED and isinstance(value, str):
-                self.extra_tokens += -(-len(value) // estimates.SEALED_CHARACTERS_PER_TOKEN)
+                self.sealed(value)
             elif isinstance(value, str):
                 self.text(value, item.path)
             else:
                 self.data(value, item.path)
+
+    def sealed(self, value: str) -> None:
+        """Add what only the provider can read."""
+        self.extra_tokens += -(-len(value) // estimates.SEALED_CHARACTERS_PER_TOKEN)
+
+    def image(self, detail: object = None) -> None:
+        """Add an image, of the detail that the request asks for."""
+        self.media = True
+        self.extra_tokens += self._image.of(detail)
+
+    def audio(self, base64: object, bytes_per_token: int = estimates.AUDIO_BYTES_PER_TOKEN) -> None:
+        """Add sound that stands in the body."""
+        self.media = True
+        self.extra_tokens += max(estimates.AUDIO_TOKENS_MIN, _decoded_bytes(base64) // bytes_per_token)
+
+    def video(self, base64: str) -> None:
+        """Add a film that stands in the body."""
+        self.media = True
+        tokens = _decoded_bytes(base64) // estimates.VIDEO_BYTES_PER_TOKEN
+        self.extra_tokens += min(max(estimates.FILE_TOKENS_MIN, tokens), estimates.FILE_TOKENS_MAX)
+
+    def file(self, base64: str) -> None:
+        """Add a file that stands in the body."""
+        self.media = True
+        tokens = _decoded_bytes(base64) // estimates.FILE_BYTES_PER_TOKEN
+        self.extra_tokens += min(max(estimates.FILE_TOKENS_MIN, tokens), estimates.FILE_TOKENS_MAX)
+
+    def elsewhere(self, tokens: int) -> None:
+        """Add what the body only names, and the provider will read as about so many tokens."""
+        self.refers_elsewhere = True
+        self.extra_tokens += tokens
 
     def _calls(self, value: object, path: str) -> None:
         for call in value if isinstance(value, list) else [value]:
@@ -105,21 +136,16 @@ class Prompt:
         if kind in _IMAGE_PARTS:
             source = part.get("image_url")
             nested = source.get("detail") if isinstance(source, dict) else None
-            self._add_image(nested if nested is not None else part.get("detail"))
+            self.image(nested if nested is not None else part.get("detail"))
         elif kind in _FILE_PARTS:
             self._add_file(part)
         elif kind == "input_audio":
             sound = part.get("input_audio")
-            size = _decoded_bytes(sound.get("data") if isinstance(sound, dict) else None)
-            self.extra_tokens += max(estimates.AUDIO_TOKENS_MIN, size // estimates.AUDIO_BYTES_PER_TOKEN)
+            self.audio(sound.get("data") if isinstance(sound, dict) else None)
         else:
             return False
         self.media = True
         return True
-
-    def _add_image(self, detail: object) -> None:
-        self.media = True
-        self.extra_tokens += self._image.of(detail)
 
     def _add_file(self, part: dict[str, Any]) -> None:
         """Anthropic puts a file in `source`, OpenAI in `file` or into the part itself."""
@@ -130,11 +156,9 @@ class Prompt:
         elif isinstance(file.get("content"), str | list):
             self.content(file["content"], "request.body")
         elif isinstance(data := file.get("data", file.get("file_data")), str):
-            tokens = _decoded_bytes(data) // estimates.FILE_BYTES_PER_TOKEN
-            self.extra_tokens += min(max(estimates.FILE_TOKENS_MIN, tokens), estimates.FILE_TOKENS_MAX)
+            self.file(data)
         else:
-            self.refers_elsewhere = True
-            self.extra_tokens += estimates.FILE_BY_REFERENCE_TOKENS
+            self.elsewhere(estimates.FILE_BY_REFERENCE_TOKENS)
         for name in ("title", "context", "filename"):
             if isinstance(label := file.get(name, part.get(name)), str):
                 self.text(label, "request.body")

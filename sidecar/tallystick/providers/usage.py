@@ -2,8 +2,10 @@
 
 The formats are told apart by their fields: OpenAI's chat and embeddings count a
 `prompt`, its responses have `input_tokens` that include what was cached, Anthropic's
-`input_tokens` exclude it. Where two numbers of one report disagree about how much
-was used, the larger is charged; where one is impossible, the report is refused.
+`input_tokens` exclude it; Gemini counts in `…TokenCount`, of which the prompt's includes what
+was cached, Bedrock in `…Tokens`, of which `inputTokens` exclude it. Where two numbers of one
+report disagree about how much was used, the larger is charged; where one is impossible, the
+report is refused.
 """
 
 from typing import Any
@@ -15,6 +17,10 @@ from tallystick.providers.body import Fields, decode, object_at
 
 FIELD = "provider_usage"
 _KNOWN = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
+_GEMINI = frozenset({"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"})
+_BEDROCK = frozenset({"inputTokens", "outputTokens", "totalTokens"})
+_ALL = _KNOWN | _GEMINI | _BEDROCK
+_EXPECTED = "a usage object of OpenAI, Anthropic, Gemini or Bedrock"
 _ANTHROPIC_ONLY = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"})
 
 
@@ -23,18 +29,23 @@ def parse_usage(body: bytes) -> Usage | None:
 
     Raises:
         InvalidArgument: of `provider_usage`: malformed, negative, impossible, above 2**63 - 1, or
-            not a usage object of OpenAI or Anthropic.
+            not a usage object of OpenAI, Anthropic, Gemini or Bedrock.
 
     """
     try:
         value = decode(body, FIELD)
     except RecursionError:
         raise InvalidArgument(FIELD, "JSON that is nested less deeply") from None
+    return read_usage(value)
+
+
+def read_usage(value: object) -> Usage | None:
+    """Read the tokens of a call from a usage object that is decoded. As `parse_usage`, also in errors."""
     if value is None or value == {}:
         return None
     report = object_at(value, FIELD)
-    if not any(name in report.values for name in _KNOWN):
-        raise InvalidArgument(FIELD, "a usage object of OpenAI or Anthropic")
+    if _ALL.isdisjoint(report.values):
+        raise InvalidArgument(FIELD, _EXPECTED)
     usage = _read(report)
     if usage.total > MAX_AMOUNT:
         raise InvalidArgument(FIELD, f"at most {MAX_AMOUNT} tokens")
@@ -44,6 +55,10 @@ def parse_usage(body: bytes) -> Usage | None:
 def _read(report: Fields) -> Usage:
     if "prompt_tokens" in report.values or "completion_tokens" in report.values:
         return _openai(report, "prompt_tokens", "completion_tokens")
+    if not _GEMINI.isdisjoint(report.values):
+        return _gemini(report)
+    if not _BEDROCK.isdisjoint(report.values):
+        return _bedrock(report)
     if _ANTHROPIC_ONLY.isdisjoint(report.values):
         return _openai(report, "input_tokens", "output_tokens")
     return _anthropic_total(report)
@@ -104,6 +119,41 @@ def _anthropic(report: Fields) -> Usage:
     return usage
 
 
+def _gemini(report: Fields) -> Usage:
+    """Gemini's prompt includes what was cached; what tools read is input besides."""
+    total_input = _tokens(report, "promptTokenCount") + _tokens(report, "toolUsePromptTokenCount")
+    read = _tokens(report, "cachedContentTokenCount")
+    thoughts = _tokens(report, "thoughtsTokenCount")
+    output = _tokens(report, "candidatesTokenCount") + thoughts
+    _require(report, "promptTokenCount")
+    if read > total_input:
+        raise report.wrong("cachedContentTokenCount", "no more than promptTokenCount")
+    output = max(output, _tokens(report, "totalTokenCount") - total_input)
+    usage = Usage(input=total_input - read, cache_read=read, output=output, reasoning=thoughts)
+    _check_sum(usage.total, total_input + output)
+    return usage
+
+
+def _bedrock(report: Fields) -> Usage:
+    """Bedrock's input excludes what was cached; its total has all. What that has more is output."""
+    written = _tokens(report, "cacheWriteInputTokens")
+    details = [object_at(each, report.at("cacheDetails")) for each in report.items("cacheDetails")]
+    long = sum(_tokens(each, "inputTokens") for each in details if each.text("ttl") == "1h")
+    short = sum(_tokens(each, "inputTokens") for each in details if each.text("ttl") != "1h")
+    _require(report, "inputTokens")
+    usage = Usage(
+        input=_tokens(report, "inputTokens"),
+        cache_read=_tokens(report, "cacheReadInputTokens"),
+        cache_write_5m=max(short, written - long),
+        cache_write_1h=long,
+        output=_tokens(report, "outputTokens"),
+    )
+    total = max(usage.total, _tokens(report, "totalTokens"))
+    usage = usage._replace(output=usage.output + total - usage.total)
+    _check_sum(usage.total, total)
+    return usage
+
+
 def _tokens(report: Fields | None, name: str) -> int:
     return (report and report.integer(name, MAX_AMOUNT)) or 0
 
@@ -111,7 +161,7 @@ def _tokens(report: Fields | None, name: str) -> int:
 def _require(report: Fields, name: str) -> None:
     """Half a report must not pass for the whole: Anthropic's deltas may carry the output alone."""
     value: Any = report.values.get(name)
-    if value is None and any(_tokens(report, known) for known in _KNOWN):
+    if value is None and any(_tokens(report, known) for known in _ALL):
         raise report.wrong(name, "the input tokens, without which the usage is not complete")
 
 

@@ -42,6 +42,8 @@ APIS = {
     budget_pb2.ProviderRequest.API_OPENAI_RESPONSES: Api.OPENAI_RESPONSES,
     budget_pb2.ProviderRequest.API_OPENAI_EMBEDDINGS: Api.OPENAI_EMBEDDINGS,
     budget_pb2.ProviderRequest.API_ANTHROPIC_MESSAGES: Api.ANTHROPIC_MESSAGES,
+    budget_pb2.ProviderRequest.API_GEMINI_GENERATE: Api.GEMINI_GENERATE,
+    budget_pb2.ProviderRequest.API_BEDROCK_CONVERSE: Api.BEDROCK_CONVERSE,
 }
 
 OUTCOMES = {int(outcome): outcome for outcome in Outcome}

@@ -150,11 +150,15 @@ class ProviderRequest(_message.Message):
         API_OPENAI_RESPONSES: _ClassVar[ProviderRequest.Api]
         API_OPENAI_EMBEDDINGS: _ClassVar[ProviderRequest.Api]
         API_ANTHROPIC_MESSAGES: _ClassVar[ProviderRequest.Api]
+        API_GEMINI_GENERATE: _ClassVar[ProviderRequest.Api]
+        API_BEDROCK_CONVERSE: _ClassVar[ProviderRequest.Api]
     API_UNSPECIFIED: ProviderRequest.Api
     API_OPENAI_CHAT: ProviderRequest.Api
     API_OPENAI_RESPONSES: ProviderRequest.Api
     API_OPENAI_EMBEDDINGS: ProviderRequest.Api
     API_ANTHROPIC_MESSAGES: ProviderRequest.Api
+    API_GEMINI_GENERATE: ProviderRequest.Api
+    API_BEDROCK_CONVERSE: ProviderRequest.Api
     API_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     api: ProviderRequest.Api

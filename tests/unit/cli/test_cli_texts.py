@@ -228,6 +228,9 @@ def test_grpc_errors(code: str, details: str, exit_code: int, line: str) -> None
 
 
 def test_the_usage_is_taken_out_of_an_answer() -> None:
+    assert json.loads(usage_of(b'{"candidates": [], "usageMetadata": {"promptTokenCount": 5}}')) == {
+        "promptTokenCount": 5
+    }
     assert json.loads(usage_of(b'{"id": 1, "usage": {"input_tokens": 9007199254740993}}')) == {
         "input_tokens": 9007199254740993
     }

@@ -34,16 +34,36 @@ MESSAGES: dict[str, Any] = {
     "system": "Be brief.",
     "messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": [USE]}],
 }
+GEMINI: dict[str, Any] = {
+    "systemInstruction": {"parts": [{"text": "Be brief."}]},
+    "contents": [
+        {"role": "user", "parts": [{"text": "What is\n this?"}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "f1", "name": "look", "args": {"id": 7}}}]},
+    ],
+}
+CALLED = {"toolUseId": "t1", "name": "look", "input": {"id": 7}}
+CONVERSE: dict[str, Any] = {
+    "system": [{"text": "Be brief."}],
+    "messages": [
+        {"role": "user", "content": [{"text": "Hello"}]},
+        {
+            "role": "assistant",
+            "content": [{"toolUse": {"toolUseId": "t1", "name": "look", "input": {"id": 7}}}],
+        },
+    ],
+}
 BODIES = {
     Api.OPENAI_CHAT: CHAT,
     Api.OPENAI_RESPONSES: RESPONSES,
     Api.OPENAI_EMBEDDINGS: EMBEDDINGS,
     Api.ANTHROPIC_MESSAGES: MESSAGES,
+    Api.GEMINI_GENERATE: GEMINI,
+    Api.BEDROCK_CONVERSE: CONVERSE,
 }
 
 
-def print_of(api: Api, body: dict[str, Any]) -> str:
-    return parse_request(api, json.dumps(body).encode(), by_prompt=True).fingerprint
+def print_of(api: Api, body: dict[str, Any], model: str = "m") -> str:
+    return parse_request(api, json.dumps(body).encode(), model=model, by_prompt=True).fingerprint
 
 
 def changed(body: dict[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -56,7 +76,14 @@ def changed(body: dict[str, Any], old: str, new: str) -> dict[str, Any]:
 @pytest.mark.parametrize("api", Api)
 def test_it_is_made_where_it_is_asked_for(api: Api) -> None:
     assert len(bytes.fromhex(print_of(api, BODIES[api]))) == 8
-    assert parse_request(api, json.dumps(BODIES[api]).encode()).fingerprint == ""
+    assert parse_request(api, json.dumps(BODIES[api]).encode(), model="m").fingerprint == ""
+
+
+@pytest.mark.parametrize("api", [Api.GEMINI_GENERATE, Api.BEDROCK_CONVERSE])
+def test_the_model_of_the_path_counts(api: Api) -> None:
+    assert (
+        print_of(api, BODIES[api], "a") == print_of(api, BODIES[api], "a") != print_of(api, BODIES[api], "b")
+    )
 
 
 ALIKE = [
@@ -93,6 +120,15 @@ ALIKE = [
         MESSAGES
         | {"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]},
     ),
+    (Api.GEMINI_GENERATE, GEMINI | {"generationConfig": {"maxOutputTokens": 9}, "safetySettings": []}),
+    (Api.GEMINI_GENERATE, changed(GEMINI, '"systemInstruction"', '"system_instruction"')),
+    (Api.GEMINI_GENERATE, changed(GEMINI, '"id": "f1"', '"id": "f2"')),
+    (Api.BEDROCK_CONVERSE, CONVERSE | {"inferenceConfig": {"maxTokens": 9}, "requestMetadata": {"a": "b"}}),
+    (Api.BEDROCK_CONVERSE, changed(CONVERSE, '"t1"', '"t2"')),
+    (
+        Api.BEDROCK_CONVERSE,
+        CONVERSE | {"system": [{"text": "Be  brief."}, {"cachePoint": {"type": "default"}}]},
+    ),
 ]
 
 
@@ -120,6 +156,12 @@ OTHER = [
     (Api.ANTHROPIC_MESSAGES, MESSAGES | {"system": "Be long."}),
     (Api.ANTHROPIC_MESSAGES, changed(MESSAGES, '"id": 7', '"id": 8')),
     (Api.ANTHROPIC_MESSAGES, changed(MESSAGES, '"detail": "a"', '"detail": "b"')),
+    (Api.GEMINI_GENERATE, GEMINI | {"cachedContent": "cachedContents/c1"}),
+    (Api.GEMINI_GENERATE, changed(GEMINI, '"id": 7', '"id": 8')),
+    (Api.GEMINI_GENERATE, changed(GEMINI, "Be brief.", "Be long.")),
+    (Api.BEDROCK_CONVERSE, changed(CONVERSE, '"id": 7', '"id": 8')),
+    (Api.BEDROCK_CONVERSE, changed(CONVERSE, "Hello", "Hallo")),
+    (Api.BEDROCK_CONVERSE, CONVERSE | {"promptVariables": {"city": {"text": "Ulm"}}}),
 ]
 
 

@@ -16,12 +16,16 @@ REQUESTS: list[dict[str, Any]] = json.loads((VECTORS / "requests.json").read_tex
 CHAT = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {"model": "claude-opus-5", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 RESPONSES = {"model": "gpt-5", "input": "hi"}
+GEMINI = {"contents": [{"parts": [{"text": "hi"}]}]}
+CONVERSE = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+NAMED = {Api.GEMINI_GENERATE: "gemini-2.5-pro", Api.BEDROCK_CONVERSE: "amazon.nova-pro-v1:0"}
+"""The models of APIs whose path names them."""
 EMBEDDINGS = {"model": "text-embedding-3-small", "input": "hi"}
 
 
 def refused(api: Api, body: bytes) -> InvalidArgument:
     with pytest.raises(InvalidArgument) as caught:
-        parse_request(api, body)
+        parse_request(api, body, model=NAMED.get(api, ""))
     return caught.value
 
 
@@ -31,7 +35,7 @@ def as_body(value: object) -> bytes:
 
 @pytest.mark.parametrize("vector", REQUESTS, ids=lambda vector: vector["name"])
 def test_vector(vector: dict[str, Any]) -> None:
-    call = parse_request(Api(vector["api"]), as_body(vector["body"]))
+    call = parse_request(Api(vector["api"]), as_body(vector["body"]), model=vector.get("model", ""))
     for field, expected in vector["expect"].items():
         value = getattr(call, field)
         assert (list(value) if isinstance(value, tuple) else value) == expected, field
@@ -86,6 +90,36 @@ def test_vectors_cover_every_api() -> None:
         (Api.ANTHROPIC_MESSAGES, MESSAGES | {"system": 1}, "request.body.system"),
         (Api.ANTHROPIC_MESSAGES, MESSAGES | {"messages": 1}, "request.body.messages"),
         (Api.ANTHROPIC_MESSAGES, MESSAGES | {"max_tokens": 10**30}, "request.body.max_tokens"),
+        (Api.GEMINI_GENERATE, {}, "request.body.contents"),
+        (Api.GEMINI_GENERATE, GEMINI | {"contents": [7]}, "request.body.contents[0]"),
+        (Api.GEMINI_GENERATE, {"contents": {"parts": [7]}}, "request.body.contents.parts[0]"),
+        (Api.GEMINI_GENERATE, {"contents": {"parts": {"text": 7}}}, "request.body.contents.parts.text"),
+        (Api.GEMINI_GENERATE, GEMINI | {"cached_content": "a", "cachedContent": "b"}, "request.body"),
+        (
+            Api.GEMINI_GENERATE,
+            GEMINI | {"generationConfig": {"maxOutputTokens": 1.5}},
+            "request.body.generationConfig.maxOutputTokens",
+        ),
+        (
+            Api.GEMINI_GENERATE,
+            GEMINI | {"generationConfig": {"candidateCount": "-1"}},
+            "request.body.generationConfig.candidateCount",
+        ),
+        (Api.GEMINI_GENERATE, GEMINI | {"tools": [7]}, "request.body.tools[0]"),
+        (Api.BEDROCK_CONVERSE, CONVERSE | {"messages": {}}, "request.body.messages"),
+        (Api.BEDROCK_CONVERSE, {"messages": [{"content": []}]}, "request.body.messages[0].role"),
+        (
+            Api.BEDROCK_CONVERSE,
+            {"messages": [{"role": "user", "content": "hi"}]},
+            "request.body.messages[0].content",
+        ),
+        (Api.BEDROCK_CONVERSE, CONVERSE | {"system": [1]}, "request.body.system[0]"),
+        (
+            Api.BEDROCK_CONVERSE,
+            CONVERSE | {"inferenceConfig": {"maxTokens": "9"}},
+            "request.body.inferenceConfig.maxTokens",
+        ),
+        (Api.BEDROCK_CONVERSE, CONVERSE | {"toolConfig": {"tools": [1]}}, "request.body.toolConfig"),
     ],
 )
 def test_wrong_field(api: Api, body: object, field: str) -> None:
@@ -113,6 +147,20 @@ def test_wrong_field(api: Api, body: object, field: str) -> None:
 @pytest.mark.parametrize("api", Api)
 def test_not_a_request(api: Api, body: bytes) -> None:
     assert refused(api, body).field == "request.body"
+
+
+@pytest.mark.parametrize(("api", "body"), [(Api.GEMINI_GENERATE, GEMINI), (Api.BEDROCK_CONVERSE, CONVERSE)])
+@pytest.mark.parametrize("model", ["", "a\nb", "x" * 257])
+def test_a_model_that_neither_path_nor_body_names(api: Api, body: object, model: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_request(api, as_body(body), model=model)
+    assert caught.value.field == "model"
+
+
+@pytest.mark.parametrize("spelling", ["maxOutputTokens", "max_output_tokens", "max__output_tokens"])
+def test_no_spelling_of_a_limit_goes_unseen(spelling: str) -> None:
+    body = GEMINI | {"generation_config": {spelling: 9}}
+    assert parse_request(Api.GEMINI_GENERATE, as_body(body), model="m").max_output == 9
 
 
 def test_deeply_nested_tools_are_refused() -> None:
@@ -203,6 +251,22 @@ KEYS = st.sampled_from(
         "conversation",
         "speed",
         "service_tier",
+        "contents",
+        "parts",
+        "inlineData",
+        "file_data",
+        "functionResponse",
+        "generationConfig",
+        "maxOutputTokens",
+        "image",
+        "document",
+        "bytes",
+        "toolResult",
+        "guardContent",
+        "cachePoint",
+        "inferenceConfig",
+        "maxTokens",
+        "additionalModelRequestFields",
     ]
 )
 WORDS = st.sampled_from(
@@ -248,7 +312,7 @@ def check_sane(call: ProviderCall) -> None:
 @given(st.sampled_from(Api), BODIES)
 def test_any_bytes_give_a_call_or_invalid_argument(api: Api, body: bytes) -> None:
     try:
-        check_sane(parse_request(api, body))
+        check_sane(parse_request(api, body, model="m"))
     except InvalidArgument as error:
         assert error.field.startswith("request.body")
 
@@ -257,7 +321,8 @@ def test_any_bytes_give_a_call_or_invalid_argument(api: Api, body: bytes) -> Non
 @given(st.sampled_from(Api), VALUES, VALUES)
 def test_any_messages_give_a_call_or_invalid_argument(api: Api, messages: object, tools: object) -> None:
     body = {"model": "m", "messages": messages, "input": messages, "system": tools, "tools": tools}
+    body |= {"contents": messages, "systemInstruction": tools, "toolConfig": {"tools": tools}}
     try:
-        check_sane(parse_request(api, as_body(body)))
+        check_sane(parse_request(api, as_body(body), model="m"))
     except InvalidArgument as error:
         assert error.field.startswith("request.body")
