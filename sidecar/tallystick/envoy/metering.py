@@ -1,0 +1,96 @@
+"""The filters around the decision: what is read of a body, rewritten in it, and read of the answer."""
+
+from typing import Any
+
+from tallystick.envoy.extension import extension, typed
+
+_JSON = "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
+_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+_TRANSFORM = "envoy.extensions.filters.http.transform.v3.TransformConfig"
+_USAGE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager"
+_WITH_MATCHER = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+_METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
+_SKIP = "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
+
+DECISION = "envoy.filters.http.ext_authz"
+"""The namespace of what ext_authz answered."""
+PATCH, REWRITE = "patch", "rewrite"
+"""Keys in it: the object to merge into the body, and "yes" where there is one."""
+
+READ = (
+    ("model",),
+    ("stream",),
+    ("n",),
+    ("max_tokens",),
+    ("max_completion_tokens",),
+    ("max_output_tokens",),
+    ("service_tier",),
+    ("stream_options", "include_usage"),
+    ("generationConfig", "maxOutputTokens"),
+    ("inferenceConfig", "maxTokens"),
+)
+"""Fields of request bodies that the sidecar is told, also where they stand behind what it is shown."""
+JSON_TYPES = r"(?i)application/([a-z0-9.+-]+\+)?json\s*(;.*)?"
+MAX_READ_BYTES = 10 * (1 << 20)
+"""The most that Envoy lets its extraction look at."""
+
+
+def reading_bodies() -> dict[str, Any]:
+    """Write the filter that hands over the fields that decide what a call may cost."""
+    rules = [
+        {"selectors": [{"key": key} for key in path], "on_present": {"key": ".".join(path)}} for path in READ
+    ]
+    wanted = {"google_re2": {}, "regex": JSON_TYPES}
+    return extension(
+        "envoy.filters.http.json_to_metadata",
+        _JSON,
+        request_rules={"rules": rules, "allow_content_types_regex": wanted},
+    )
+
+
+def cleaning() -> dict[str, Any]:
+    """Write the filter that keeps what was meant for the sidecar from the provider."""
+    ours = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in ("x-tallystick-",)]
+    return extension(
+        "envoy.filters.http.header_mutation",
+        _MUTATION,
+        mutations={"request_mutations": [*ours, {"remove": "x-envoy-auth-partial-body"}]},
+    )
+
+
+def rewriting() -> dict[str, Any]:
+    """Write the filter that merges the decision's patch into the body.
+
+    It writes the whole body anew, so it is passed over where nothing is to be changed.
+    """
+    patch = {"text_format_source": {"inline_string": f"%DYNAMIC_METADATA({DECISION}:{PATCH})%"}}
+    transform = extension(
+        "transform",
+        _TRANSFORM,
+        request_transformation={"body_transformation": {"body_format": patch, "action": "MERGE"}},
+    )
+    asked = {
+        "input": extension("decision", _METADATA_INPUT, filter=DECISION, path=[{"key": REWRITE}]),
+        "value_match": {"exact": "yes"},
+    }
+    skip = {
+        "predicate": {"not_matcher": {"single_predicate": asked}},
+        "on_match": {"action": extension("skip", _SKIP)},
+    }
+    return {
+        "name": "envoy.filters.http.transform",
+        "typed_config": typed(
+            _WITH_MATCHER,
+            extension_config=transform,
+            xds_matcher={"matcher_list": {"matchers": [skip]}},
+        ),
+    }
+
+
+def reading_usage() -> dict[str, Any]:
+    """Write the filter that reads the answer's usage, JSON and events, without touching it."""
+    limits = {"max_sse_event_size": MAX_READ_BYTES, "max_json_body_size": MAX_READ_BYTES}
+    usage = {"include_unconfigured_routes": True, "limits": limits}
+    return extension(
+        "envoy.filters.http.ai_protocol_manager", _USAGE, response_handling={"token_usage": usage}
+    )

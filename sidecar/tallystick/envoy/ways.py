@@ -1,0 +1,132 @@
+"""The three ways: which filters stand before the router, and what each route tells them."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from tallystick.envoy.clusters import SIDECAR
+from tallystick.envoy.extension import extension, seconds, typed
+from tallystick.envoy.metering import cleaning, rewriting, reading_bodies, reading_usage
+from tallystick.envoy.options import EnvoyOptions, Way
+
+AUTHZ = "envoy.filters.http.ext_authz"
+PROC = "envoy.filters.http.ext_proc"
+RATELIMIT = "envoy.filters.http.ratelimit"
+DOMAIN = "tallystick"
+
+_AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
+_AUTHZ_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
+_PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
+_PROC_ROUTE = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
+_RATELIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit"
+_RATELIMIT_ROUTE = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute"
+_USAGE, _BODY = "envoy.ai.token_usage", "envoy.filters.http.json_to_metadata"
+
+
+def filters(options: EnvoyOptions) -> list[dict[str, Any]]:
+    """Write the filters of the way that was chosen, in order, without the router."""
+    return _FILTERS[options.way](options)
+
+
+def filter_names(options: EnvoyOptions) -> list[str]:
+    """Name those filters."""
+    return [each["name"] for each in filters(options)]
+
+
+def route_settings(way: Way, context: dict[str, str]) -> dict[str, Any]:
+    """Write what a route tells the way's filter."""
+    match way:
+        case Way.AUTHZ:
+            return {AUTHZ: typed(_AUTHZ_ROUTE, check_settings={"context_extensions": context})}
+        case Way.PROC:
+            told = [{"key": f"x-tallystick-{key}", "value": value} for key, value in context.items()]
+            return {PROC: typed(_PROC_ROUTE, overrides={"grpc_initial_metadata": told})}
+        case Way.RATELIMIT:
+            return {RATELIMIT: typed(_RATELIMIT_ROUTE, rate_limits=_limits(context))}
+
+
+def _authz(options: EnvoyOptions) -> list[dict[str, Any]]:
+    check = extension(
+        AUTHZ,
+        _AUTHZ,
+        grpc_service=_sidecar(options.decision_timeout_s),
+        transport_api_version="V3",
+        failure_mode_allow=options.fail_open,
+        status_on_error={"code": "ServiceUnavailable"},
+        with_request_body={
+            "max_request_bytes": options.shown_body_bytes,
+            "allow_partial_message": True,
+            "pack_as_bytes": True,
+        },
+        metadata_context_namespaces=[_BODY, "envoy.filters.http.jwt_authn"],
+        include_peer_certificate=True,
+    )
+    return [reading_bodies(), check, cleaning(), rewriting(), reading_usage()]
+
+
+def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
+    process = extension(
+        PROC,
+        _PROC,
+        grpc_service=_sidecar(options.decision_timeout_s),
+        failure_mode_allow=options.fail_open,
+        status_on_error={"code": "ServiceUnavailable"},
+        message_timeout=seconds(options.decision_timeout_s),
+        processing_mode={
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "request_trailer_mode": "SKIP",
+            "response_header_mode": "SEND",
+            "response_body_mode": "STREAMED",
+            "response_trailer_mode": "SKIP",
+        },
+        allow_mode_override=True,
+        route_cache_action="RETAIN",
+        mutation_rules={"allow_all_routing": True},
+        metadata_options={"forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]}},
+        request_attributes=["request.id", "source.address", "connection.uri_san_peer_certificate"],
+    )
+    return [process, cleaning()]
+
+
+def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
+    limit = extension(
+        RATELIMIT,
+        _RATELIMIT,
+        domain=DOMAIN,
+        timeout=seconds(options.decision_timeout_s),
+        failure_mode_deny=not options.fail_open,
+        status_on_error={"code": "ServiceUnavailable"},
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+        rate_limit_service={"grpc_service": _sidecar(options.decision_timeout_s), "transport_api_version": "V3"},
+    )
+    return [reading_bodies(), limit, cleaning(), reading_usage()]
+
+
+def _limits(context: dict[str, str]) -> list[dict[str, Any]]:
+    """Ask for one request and a look at the tokens before the call; charge its tokens when it is done."""
+    who = [
+        {"generic_key": {"descriptor_key": "provider", "descriptor_value": context["provider"]}},
+        {"metadata": {"metadata_key": {"key": _BODY, "path": [{"key": "model"}]}, "descriptor_key": "model", "skip_if_absent": True}},
+        {"request_headers": {"header_name": "authorization", "descriptor_key": "authorization", "skip_if_absent": True}},
+        {"request_headers": {"header_name": "x-api-key", "descriptor_key": "x-api-key", "skip_if_absent": True}},
+    ]
+
+    def limit(unit: str, **more: Any) -> dict[str, Any]:
+        return {"actions": [*who, {"generic_key": {"descriptor_key": "unit", "descriptor_value": unit}}], **more}
+
+    spent = f"%DYNAMIC_METADATA({_USAGE}:total_tokens)%"
+    return [
+        limit("requests"),
+        limit("tokens", hits_addend={"number": 0}),
+        limit("tokens", hits_addend={"format": spent}, apply_on_stream_done=True),
+    ]
+
+
+def _sidecar(timeout_s: float) -> dict[str, Any]:
+    return {"envoy_grpc": {"cluster_name": SIDECAR}, "timeout": seconds(timeout_s)}
+
+
+_FILTERS: MappingProxyType[Way, Callable[[EnvoyOptions], list[dict[str, Any]]]] = MappingProxyType(
+    {Way.AUTHZ: _authz, Way.PROC: _proc, Way.RATELIMIT: _ratelimit}
+)
