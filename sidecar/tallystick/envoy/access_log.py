@@ -5,9 +5,13 @@ from typing import Any
 
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds
+from tallystick.envoy.metering import USAGE
 from tallystick.envoy.options import EnvoyOptions, Way
 
 LOG_NAME = "tallystick"
+KEPT_BYTES = 2 << 20
+"""How much each of Envoy's workers keeps while the sidecar is away. It is sent in one message, and gRPC
+servers take 4 MiB."""
 RESPONSE_HEADERS = ("content-type", "content-encoding")
 """Headers of answers that entries carry; they tell why no usage was read."""
 
@@ -34,7 +38,7 @@ FIELDS = MappingProxyType(
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
         "body": "%DYNAMIC_METADATA(envoy.filters.http.json_to_metadata)%",
-        "usage": "%DYNAMIC_METADATA(envoy.ai.token_usage)%",
+        "usage": f"%TYPED_CEL(metadata.typed_filter_metadata['{USAGE}'])%",
     }
 )
 """A line of the file: all that a settle needs, and neither a prompt nor a key."""
@@ -59,6 +63,7 @@ def _over_grpc(options: EnvoyOptions) -> dict[str, Any]:
             "grpc_service": {"envoy_grpc": {"cluster_name": SIDECAR}},
             "transport_api_version": "V3",
             "buffer_flush_interval": seconds(options.log_flush_interval_s),
+            "buffer_size_bytes": KEPT_BYTES,
         },
         additional_response_headers_to_log=list(RESPONSE_HEADERS),
     )

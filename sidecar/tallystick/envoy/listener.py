@@ -12,7 +12,6 @@ from tallystick.envoy.ways import filters
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
 
 def listener(options: EnvoyOptions) -> dict[str, Any]:
@@ -39,14 +38,7 @@ def _manager(options: EnvoyOptions) -> dict[str, Any]:
         # Clients are strangers, also on a private network: what only Envoy may say (x-envoy-retry-on,
         # x-request-id) is not taken from them.
         "use_remote_address": True,
-        "internal_address_config": {"unix_sockets": False},
-        "early_header_mutation_extensions": [
-            extension(
-                "envoy.http.early_header_mutation.header_mutation",
-                _EARLY,
-                mutations=[{"remove": "x-envoy-auth-partial-body"}],
-            )
-        ],
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "0.0.0.0", "prefix_len": 32}]},
         "normalize_path": True,
         "merge_slashes": True,
         "http2_protocol_options": {"initial_stream_window_size": options.max_body_bytes},

@@ -7,15 +7,20 @@ from tallystick.envoy.extension import extension, typed
 _JSON = "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _TRANSFORM = "envoy.extensions.filters.http.transform.v3.TransformConfig"
-_USAGE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager"
+_MANAGER = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager"
 _WITH_MATCHER = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 _METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
+_METADATA_MATCHER = "envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
 _SKIP = "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
 
 DECISION = "envoy.filters.http.ext_authz"
 """The namespace of what ext_authz answered."""
 PATCH, REWRITE = "patch", "rewrite"
 """Keys in it: the object to merge into the body, and "yes" where there is one."""
+
+USAGE_FILTER = "envoy.filters.http.ai_protocol_manager"
+USAGE = "envoy.ai.token_usage"
+"""The namespace of the usage that Envoy read; typed metadata, `envoy.data.ai.v3.TokenUsage`."""
 
 READ = (
     ("model",),
@@ -40,11 +45,10 @@ def reading_bodies() -> dict[str, Any]:
     rules = [
         {"selectors": [{"key": key} for key in path], "on_present": {"key": ".".join(path)}} for path in READ
     ]
-    wanted = {"google_re2": {}, "regex": JSON_TYPES}
     return extension(
         "envoy.filters.http.json_to_metadata",
         _JSON,
-        request_rules={"rules": rules, "allow_content_types_regex": wanted},
+        request_rules={"rules": rules, "allow_content_types_regex": {"regex": JSON_TYPES}},
     )
 
 
@@ -71,7 +75,7 @@ def rewriting() -> dict[str, Any]:
     )
     asked = {
         "input": extension("decision", _METADATA_INPUT, filter=DECISION, path=[{"key": REWRITE}]),
-        "value_match": {"exact": "yes"},
+        "custom_match": extension("rewrite", _METADATA_MATCHER, value={"string_match": {"exact": "yes"}}),
     }
     skip = {
         "predicate": {"not_matcher": {"single_predicate": asked}},
@@ -91,6 +95,4 @@ def reading_usage() -> dict[str, Any]:
     """Write the filter that reads the answer's usage, JSON and events, without touching it."""
     limits = {"max_sse_event_size": MAX_READ_BYTES, "max_json_body_size": MAX_READ_BYTES}
     usage = {"include_unconfigured_routes": True, "limits": limits}
-    return extension(
-        "envoy.filters.http.ai_protocol_manager", _USAGE, response_handling={"token_usage": usage}
-    )
+    return extension(USAGE_FILTER, _MANAGER, response_handling={"token_usage": usage})

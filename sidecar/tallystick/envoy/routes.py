@@ -5,6 +5,7 @@ from typing import Any
 
 from tallystick.envoy.extension import seconds, typed
 from tallystick.envoy.keys import CREDENTIAL_HEADERS
+from tallystick.envoy.metering import USAGE_FILTER
 from tallystick.envoy.options import EnvoyOptions, Way
 from tallystick.envoy.providers import KeySource, Kind, Provider
 from tallystick.envoy.ways import filter_names, route_settings
@@ -12,15 +13,21 @@ from tallystick.envoy.ways import filter_names, route_settings
 METADATA = "tallystick"
 """The namespace of a route's metadata: provider, kind and prefix."""
 
+_PRIVATE = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "cookie")
+"""What a provider need not know of a client."""
+_SPEAK_OPENAI = frozenset({Kind.OPENAI, Kind.AZURE, Kind.COMPATIBLE})
+_SHAPELESS = r"[^?]*/(chat/completions|completions|embeddings)(\?.*)?"
+"""Paths whose answers do not always say what they are: embeddings never, and not those of every server."""
+_USAGE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManagerPerRoute"
 _MUTATIONS = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 _DISABLED = "envoy.config.route.v3.FilterConfig"
 
 
 def route_configuration(options: EnvoyOptions) -> dict[str, Any]:
     """Write all routes. What leads nowhere is answered by Envoy, and the sidecar is not asked."""
-    routes = [_route(provider, options, provider.prefix) for provider in options.providers]
+    routes = [route for each in options.providers for route in _routes(each, options, each.prefix)]
     if len(options.providers) == 1:
-        routes.append(_route(options.providers[0], options, "/"))
+        routes += _routes(options.providers[0], options, "/")
     else:
         routes.append(_nowhere(options))
     return {"name": "providers", "virtual_hosts": [{"name": "providers", "domains": ["*"], "routes": routes}]}
@@ -29,6 +36,23 @@ def route_configuration(options: EnvoyOptions) -> dict[str, Any]:
 def context_of(provider: Provider, prefix: str) -> dict[str, str]:
     """Say what the sidecar is told of a route. The prefix has no slash at its end."""
     return {"provider": provider.name, "kind": str(provider.kind), "prefix": prefix.rstrip("/")}
+
+
+def _routes(provider: Provider, options: EnvoyOptions, prefix: str) -> list[dict[str, Any]]:
+    """Write a provider's routes: where Envoy must be told whose usage it reads, and all others."""
+    every = _route(provider, options, prefix)
+    if options.way is Way.PROC or provider.kind not in _SPEAK_OPENAI:
+        return [every]
+    plain = {"name": ":path", "string_match": {"safe_regex": {"regex": _SHAPELESS}}}
+    told = typed(_USAGE, response={"llm_protocol": "OPENAI_CHAT_COMPLETIONS"})
+    return [
+        {
+            **every,
+            "match": {"prefix": prefix, "headers": [plain]},
+            "typed_per_filter_config": every["typed_per_filter_config"] | {USAGE_FILTER: told},
+        },
+        every,
+    ]
 
 
 def _route(provider: Provider, options: EnvoyOptions, prefix: str) -> dict[str, Any]:
@@ -57,8 +81,8 @@ def _route(provider: Provider, options: EnvoyOptions, prefix: str) -> dict[str, 
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],
-        **({} if own_key else {"request_headers_to_remove": list(CREDENTIAL_HEADERS)}),
-        **({"typed_per_filter_config": settings} if settings else {}),
+        "request_headers_to_remove": [*_PRIVATE, *(() if own_key else CREDENTIAL_HEADERS)],
+        "typed_per_filter_config": settings,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds, typed
-from tallystick.envoy.metering import cleaning, rewriting, reading_bodies, reading_usage
+from tallystick.envoy.metering import USAGE, cleaning, reading_bodies, reading_usage, rewriting
 from tallystick.envoy.options import EnvoyOptions, Way
 
 AUTHZ = "envoy.filters.http.ext_authz"
@@ -14,13 +14,24 @@ PROC = "envoy.filters.http.ext_proc"
 RATELIMIT = "envoy.filters.http.ratelimit"
 DOMAIN = "tallystick"
 
+CALLERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+"""Headers that say who is calling, where they are there."""
+
 _AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _AUTHZ_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
 _PROC_ROUTE = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
 _RATELIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit"
 _RATELIMIT_ROUTE = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute"
-_USAGE, _BODY = "envoy.ai.token_usage", "envoy.filters.http.json_to_metadata"
+_BODY = "envoy.filters.http.json_to_metadata"
+
+_READ = f"metadata.typed_filter_metadata['{USAGE}']"
+_SPENT = (
+    f"%TYPED_CEL('{USAGE}' in metadata.typed_filter_metadata"
+    f" ? ({_READ}.total_tokens != null ? {_READ}.total_tokens"
+    f" : ({_READ}.provider_total_tokens != null ? {_READ}.provider_total_tokens : 0u)) : 0u)%"
+)
+"""Tokens of a call that is done; 0, which charges nothing, where no usage was read."""
 
 
 def filters(options: EnvoyOptions) -> list[dict[str, Any]]:
@@ -105,22 +116,28 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
 
 def _limits(context: dict[str, str]) -> list[dict[str, Any]]:
     """Ask for one request and a look at the tokens before the call; charge its tokens when it is done."""
-    who = [
-        {"generic_key": {"descriptor_key": "provider", "descriptor_value": context["provider"]}},
-        {"metadata": {"metadata_key": {"key": _BODY, "path": [{"key": "model"}]}, "descriptor_key": "model", "skip_if_absent": True}},
-        {"request_headers": {"header_name": "authorization", "descriptor_key": "authorization", "skip_if_absent": True}},
-        {"request_headers": {"header_name": "x-api-key", "descriptor_key": "x-api-key", "skip_if_absent": True}},
+    model = {"metadata_key": {"key": _BODY, "path": [{"key": "model"}]}, "descriptor_key": "model"}
+    who: list[dict[str, Any]] = [
+        _constant("provider", context["provider"]),
+        {"metadata": {**model, "skip_if_absent": True}},
+        *(
+            {"request_headers": {"header_name": name, "descriptor_key": name, "skip_if_absent": True}}
+            for name in CALLERS
+        ),
     ]
 
     def limit(unit: str, **more: Any) -> dict[str, Any]:
-        return {"actions": [*who, {"generic_key": {"descriptor_key": "unit", "descriptor_value": unit}}], **more}
+        return {"actions": [*who, _constant("unit", unit)], **more}
 
-    spent = f"%DYNAMIC_METADATA({_USAGE}:total_tokens)%"
     return [
         limit("requests"),
         limit("tokens", hits_addend={"number": 0}),
-        limit("tokens", hits_addend={"format": spent}, apply_on_stream_done=True),
+        limit("tokens", hits_addend={"format": _SPENT}, apply_on_stream_done=True),
     ]
+
+
+def _constant(key: str, value: str) -> dict[str, Any]:
+    return {"generic_key": {"descriptor_key": key, "descriptor_value": value}}
 
 
 def _sidecar(timeout_s: float) -> dict[str, Any]:

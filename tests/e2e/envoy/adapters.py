@@ -36,9 +36,12 @@ class Adapters:
         self.messages: dict[str, list[tuple[float, proc.ProcessingRequest]]] = {}
         self.limited: list[limits.RateLimitRequest] = []
         self.on_check: dict[str, Check] = {}
+        self.slow: dict[str, float] = {}
+        """Seconds before a Check is answered."""
         self.on_process: dict[str, Process] = {}
         self.on_limit: Limit = lambda _: limits.RateLimitResponse(overall_code=1)
         self.health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self.port = 0
         self._server: grpc.aio.Server | None = None
 
     async def start(self, address: str) -> None:
@@ -49,8 +52,11 @@ class Adapters:
         proc_grpc.add_ExternalProcessorServicer_to_server(_Processor(self), self._server)
         limits_grpc.add_RateLimitServiceServicer_to_server(_Limits(self), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        self._server.add_insecure_port(address)
+        self.port = self._server.add_insecure_port(address)
         await self._server.start()
+
+    async def say_not_serving(self) -> None:
+        await self.health.enter_graceful_shutdown()
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -89,6 +95,7 @@ class _Authorization(auth_grpc.AuthorizationServicer):
     async def Check(self, request: auth.CheckRequest, context: Any) -> auth.CheckResponse:
         self._owner.checks.append(request)
         script = script_of(request.attributes.request.http.headers)
+        await asyncio.sleep(self._owner.slow.get(script, 0))
         answer = self._owner.on_check.get(script, lambda _: auth.CheckResponse())(request)
         answer.dynamic_metadata["script"] = script
         return answer

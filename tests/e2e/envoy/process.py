@@ -42,7 +42,7 @@ class EnvoyProcess:
         configuration = self.directory / "envoy.yaml"
         configuration.write_text(dump(bootstrap(self.options)))
         command = [find_envoy(), "-c", configuration, "--use-dynamic-base-id", "--concurrency", "1"]
-        command += ["--log-level", "info", "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
+        command += ["--file-flush-interval-msec", "50", "--log-level", "warn", "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
         with (self.directory / "envoy.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
