@@ -17,6 +17,10 @@ DOMAIN = "tallystick"
 CALLERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that say who is calling, where they are there."""
 
+CALLER = "tallystick.caller"
+"""The namespace in which they are kept."""
+
+_HEADERS = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
 _AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _AUTHZ_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
@@ -28,8 +32,7 @@ _BODY = "envoy.filters.http.json_to_metadata"
 _READ = f"metadata.typed_filter_metadata['{USAGE}']"
 _SPENT = (
     f"%TYPED_CEL('{USAGE}' in metadata.typed_filter_metadata"
-    f" ? ({_READ}.total_tokens != null ? {_READ}.total_tokens"
-    f" : ({_READ}.provider_total_tokens != null ? {_READ}.provider_total_tokens : 0u)) : 0u)%"
+    f" ? ({_READ}.total_tokens > 0u ? {_READ}.total_tokens : {_READ}.provider_total_tokens) : 0u)%"
 )
 """Tokens of a call that is done; 0, which charges nothing, where no usage was read."""
 
@@ -111,19 +114,15 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
         enable_x_ratelimit_headers="DRAFT_VERSION_03",
         rate_limit_service={"grpc_service": _sidecar(options.decision_timeout_s), "transport_api_version": "V3"},
     )
-    return [reading_bodies(), limit, cleaning(), reading_usage()]
+    return [_remembering_callers(), reading_bodies(), limit, cleaning(), reading_usage()]
 
 
 def _limits(context: dict[str, str]) -> list[dict[str, Any]]:
     """Ask for one request and a look at the tokens before the call; charge its tokens when it is done."""
-    model = {"metadata_key": {"key": _BODY, "path": [{"key": "model"}]}, "descriptor_key": "model"}
-    who: list[dict[str, Any]] = [
+    who = [
         _constant("provider", context["provider"]),
-        {"metadata": {**model, "skip_if_absent": True}},
-        *(
-            {"request_headers": {"header_name": name, "descriptor_key": name, "skip_if_absent": True}}
-            for name in CALLERS
-        ),
+        _remembered("model", _BODY),
+        *(_remembered(name, CALLER) for name in CALLERS),
     ]
 
     def limit(unit: str, **more: Any) -> dict[str, Any]:
@@ -138,6 +137,20 @@ def _limits(context: dict[str, str]) -> list[dict[str, Any]]:
 
 def _constant(key: str, value: str) -> dict[str, Any]:
     return {"generic_key": {"descriptor_key": key, "descriptor_value": value}}
+
+
+def _remembered(key: str, namespace: str) -> dict[str, Any]:
+    found = {"key": namespace, "path": [{"key": key}]}
+    return {"metadata": {"metadata_key": found, "descriptor_key": key, "skip_if_absent": True}}
+
+
+def _remembering_callers() -> dict[str, Any]:
+    """Write the filter that keeps who called: when a call is done, its headers have the provider's key."""
+    rules = [
+        {"header": name, "on_header_present": {"metadata_namespace": CALLER, "key": name, "type": "STRING"}}
+        for name in CALLERS
+    ]
+    return extension("envoy.filters.http.header_to_metadata", _HEADERS, request_rules=rules)
 
 
 def _sidecar(timeout_s: float) -> dict[str, Any]:
