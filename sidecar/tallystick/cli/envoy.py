@@ -38,20 +38,20 @@ class ConfigOptions:
         list[str],
         typer.Option(
             metavar="[NAME:]KIND[=WHERE]",
-            help="openai, anthropic, gemini, azure=HOST, bedrock=REGION or NAME:compatible=URL; may be repeated.",
+            help="openai, anthropic, gemini, azure=HOST, bedrock=REGION or NAME:compatible=URL; repeat it.",
         ),
     ]
     key: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=SOURCE",
-            help="A provider's key: env:VARIABLE, file:/PATH, client (the client sends it) or, for Bedrock, aws.",
+            help="A provider's key: env:VARIABLE, file:/PATH, client (it sends it) or, for Bedrock, aws.",
             show_default=False,
         ),
     ] = None
-    way: Annotated[
-        str, typer.Option(metavar="authz|proc|ratelimit", help="How Envoy asks the sidecar.")
-    ] = "authz"
+    way: Annotated[str, typer.Option(metavar="authz|proc|ratelimit", help="How Envoy asks the sidecar.")] = (
+        "authz"
+    )
     sidecar: Annotated[
         str,
         typer.Option(
@@ -61,7 +61,8 @@ class ConfigOptions:
         ),
     ] = ""
     admin: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Envoy's own interface: the loopback, unix:/PATH, '' for none.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Envoy's own interface: the loopback, unix:/PATH, '' for none."),
     ] = "127.0.0.1:9901"
     fail_open: Annotated[
         bool, typer.Option("--fail-open", help="Let calls through when the sidecar can't be asked.")
@@ -70,7 +71,10 @@ class ConfigOptions:
         str, typer.Option(metavar="FILE", help="A line of JSON for each call, to replay.", show_default=False)
     ] = ""
     ca_bundle: Annotated[
-        str, typer.Option(metavar="FILE", help="Certificates to trust. Default: the system's.", show_default=False)
+        str,
+        typer.Option(
+            metavar="FILE", help="Certificates to trust. Default: the system's.", show_default=False
+        ),
     ] = ""
     listen: Annotated[
         str, typer.Option(metavar="ADDRESS", help="HOST:PORT or unix:/PATH.", rich_help_panel=_CLIENTS)
@@ -123,7 +127,17 @@ def check(
         version = version_of(binary)
     except EnvoyMissing as error:
         raise CommandError(ExitCode.USAGE, str(error)) from None
-    command = [binary, "--mode", "validate", "-c", file, "--log-level", "error", "--log-format", "%v"]
+    command = [
+        str(binary),
+        "--mode",
+        "validate",
+        "-c",
+        str(file),
+        "--log-level",
+        "error",
+        "--log-format",
+        "%v",
+    ]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if found.returncode:
         raise CommandError(ExitCode.REFUSED, f"{file} is refused by Envoy {version}", found.stderr.strip())

@@ -55,7 +55,8 @@ def sidecar_cluster(options: EnvoyOptions) -> dict[str, Any]:
 def provider_cluster(provider: Provider, options: EnvoyOptions) -> dict[str, Any]:
     """Write a provider's cluster: TLS with the certificate checked, or plain for one nearby."""
     place = Place(provider.host, provider.port)
-    auto, plain = {"auto_config": {}}, {"explicit_http_config": {"http_protocol_options": {}}}
+    auto: dict[str, Any] = {"auto_config": {}}
+    plain: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
     filters = key_filters(provider)
     http: dict[str, Any] = typed(_HTTP_OPTIONS, **(auto if provider.tls else plain))
     if filters:

@@ -9,8 +9,8 @@ _TRUTHS = frozenset("yYnN")
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - anchors make a file hard to read
-        return True
+    def ignore_aliases(self, data: Any) -> bool:
+        return True  # anchors make a file hard to read
 
     def represent_text(self, data: str) -> yaml.ScalarNode:
         style = '"' if data in _TRUTHS else None

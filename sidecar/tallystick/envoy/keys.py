@@ -45,7 +45,10 @@ def key_filters(provider: Provider) -> list[dict[str, Any]]:
             ]
         case Key(source=KeySource.AWS):
             signing = extension(
-                "envoy.filters.http.aws_request_signing", _SIGNING, service_name="bedrock", region=provider.region
+                "envoy.filters.http.aws_request_signing",
+                _SIGNING,
+                service_name="bedrock",
+                region=provider.region,
             )
             return [signing]
     return []

@@ -9,6 +9,9 @@ from tallystick.envoy.options import EnvoyOptions, Way
 from tallystick.envoy.routes import route_configuration
 from tallystick.envoy.ways import filters
 
+_NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+"""Without a range, private addresses and the loopback would be trusted."""
+
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -38,7 +41,7 @@ def _manager(options: EnvoyOptions) -> dict[str, Any]:
         # Clients are strangers, also on a private network: what only Envoy may say (x-envoy-retry-on,
         # x-request-id) is not taken from them.
         "use_remote_address": True,
-        "internal_address_config": {"cidr_ranges": [{"address_prefix": "0.0.0.0", "prefix_len": 32}]},
+        "internal_address_config": {"cidr_ranges": [_NOBODY]},
         "normalize_path": True,
         "merge_slashes": True,
         "http2_protocol_options": {"initial_stream_window_size": options.max_body_bytes},

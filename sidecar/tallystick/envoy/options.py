@@ -51,7 +51,9 @@ def read_place(option: str, text: str) -> Place:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if not path.startswith("/") or len(path.encode()) > _SOCKET_PATH_BYTES or not path.isprintable():
-            raise BadOption(option, f"expected unix:/PATH of at most {_SOCKET_PATH_BYTES} bytes, not {text!r}")
+            raise BadOption(
+                option, f"expected unix:/PATH of at most {_SOCKET_PATH_BYTES} bytes, not {text!r}"
+            )
         return Place(path=path)
     try:
         return Place(*split_address(text))

@@ -126,7 +126,8 @@ def read_provider(text: str) -> Provider:
     name = name if colon else str(kind)
     if not _NAME.fullmatch(name):
         raise BadOption("--provider", f"expected a name of a-z, 0-9 and -, not {name!r}")
-    if not where and (kind not in _HOSTS or "=" in text) or (kind is Kind.COMPATIBLE and not colon):
+    nowhere = not where and (kind not in _HOSTS or "=" in text)
+    if nowhere or (kind is Kind.COMPATIBLE and not colon):
         raise BadOption("--provider", _EXPECTED.format(text))
     if kind is Kind.BEDROCK and _REGION.fullmatch(where):
         return Provider(name, kind, f"bedrock-runtime.{where}.amazonaws.com", region=where)

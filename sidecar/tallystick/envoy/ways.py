@@ -112,7 +112,10 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
         failure_mode_deny=not options.fail_open,
         status_on_error={"code": "ServiceUnavailable"},
         enable_x_ratelimit_headers="DRAFT_VERSION_03",
-        rate_limit_service={"grpc_service": _sidecar(options.decision_timeout_s), "transport_api_version": "V3"},
+        rate_limit_service={
+            "grpc_service": _sidecar(options.decision_timeout_s),
+            "transport_api_version": "V3",
+        },
     )
     return [_remembering_callers(), reading_bodies(), limit, cleaning(), reading_usage()]
 

@@ -70,7 +70,11 @@ class Adapters:
         found = []
         for entry in list(self.entries):
             told = entry.common_properties.metadata.filter_metadata["envoy.filters.http.ext_authz"]
-            if "script" in told and told["script"] == script and (entry.common_properties.access_log_type == 6) == ends:
+            if (
+                "script" in told
+                and told["script"] == script
+                and (entry.common_properties.access_log_type == 6) == ends
+            ):
                 found.append(entry)
         return found
 
@@ -138,7 +142,9 @@ class _Limits(limits_grpc.RateLimitServiceServicer):
     def __init__(self, owner: Adapters) -> None:
         self._owner = owner
 
-    async def ShouldRateLimit(self, request: limits.RateLimitRequest, context: Any) -> limits.RateLimitResponse:
+    async def ShouldRateLimit(
+        self, request: limits.RateLimitRequest, context: Any
+    ) -> limits.RateLimitResponse:
         self._owner.limited.append(request)
         return self._owner.on_limit(request)
 

@@ -60,7 +60,9 @@ CHAT = {
 def chat_chunks(count: int, *, usage: bool = True) -> tuple[bytes, ...]:
     """A stream of `count` deltas."""
     head = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-5-mini", "service_tier": "priority"}
-    deltas = [head | {"choices": [{"index": 0, "delta": {"content": f"{n} "}}], "usage": None} for n in range(count)]
+    deltas = [
+        head | {"choices": [{"index": 0, "delta": {"content": f"{n} "}}], "usage": None} for n in range(count)
+    ]
     last = [head | {"choices": [], "usage": CHAT_USAGE}] if usage else []
     return events(*deltas, *last, "[DONE]")
 
@@ -88,7 +90,10 @@ MESSAGE = {
     "content": [{"type": "text", "text": "yes"}], "usage": MESSAGE_USAGE,
 }  # fmt: skip
 MESSAGE_EVENTS = events(
-    {"type": "message_start", "message": MESSAGE | {"content": [], "usage": MESSAGE_USAGE | {"output_tokens": 1}}},
+    {
+        "type": "message_start",
+        "message": MESSAGE | {"content": [], "usage": MESSAGE_USAGE | {"output_tokens": 1}},
+    },
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "yes"}},
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 25}},
     {"type": "message_stop"},

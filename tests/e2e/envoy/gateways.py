@@ -57,9 +57,7 @@ class Gateway:
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.envoy.port, timeout=30)
 
-    def call(
-        self, script: str, path: str, body: Any = None, method: str = "", **headers: str
-    ) -> Answer:
+    def call(self, script: str, path: str, body: Any = None, method: str = "", **headers: str) -> Answer:
         """One call; a body that is no bytes is sent as JSON."""
         with contextlib.closing(self.connect()) as connection:
             response = self.send(connection, script, path, body, method, **headers)

@@ -41,8 +41,17 @@ class EnvoyProcess:
         """Starts it, and waits until it is ready and the sidecar was found healthy."""
         configuration = self.directory / "envoy.yaml"
         configuration.write_text(dump(bootstrap(self.options)))
-        command = [find_envoy(), "-c", configuration, "--use-dynamic-base-id", "--concurrency", "1"]
-        command += ["--file-flush-interval-msec", "50", "--log-level", "warn", "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
+        command = [str(find_envoy()), "-c", str(configuration), "--use-dynamic-base-id", "--concurrency", "1"]
+        command += [
+            "--file-flush-interval-msec",
+            "50",
+            "--log-level",
+            "warn",
+            "--drain-time-s",
+            "1",
+            "--parent-shutdown-time-s",
+            "2",
+        ]
         with (self.directory / "envoy.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
@@ -50,7 +59,8 @@ class EnvoyProcess:
             assert self._process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
-        self.port = int(re.findall(r"::127\.0\.0\.1:(\d+)", self.admin("/listeners"))[0])
+        if not self.options.listen.path:
+            self.port = int(re.findall(r"::127\.0\.0\.1:(\d+)", self.admin("/listeners"))[0])
 
     def _ready(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -70,7 +80,9 @@ class EnvoyProcess:
 
     def stat(self, name: str) -> int:
         """One counter or gauge."""
-        found = re.search(rf"^{re.escape(name)}: (\d+)$", self.admin(f"/stats?filter=^{re.escape(name)}$"), re.M)
+        found = re.search(
+            rf"^{re.escape(name)}: (\d+)$", self.admin(f"/stats?filter=^{re.escape(name)}$"), re.MULTILINE
+        )
         assert found, name
         return int(found[1])
 

@@ -30,7 +30,11 @@ def deny(_: auth.CheckRequest) -> auth.CheckResponse:
     answer.status.code = 7
     answer.denied_response.status.code = 402
     answer.denied_response.body = '{"error": {"code": "insufficient_tokens"}}'
-    for name, value in (("content-type", "application/json"), ("x-should-retry", "false"), ("retry-after", "9")):
+    for name, value in (
+        ("content-type", "application/json"),
+        ("x-should-retry", "false"),
+        ("retry-after", "9"),
+    ):
         header = answer.denied_response.headers.add()
         header.header.key, header.header.value = name, value
     return answer
@@ -148,7 +152,10 @@ def test_the_answer_may_choose_the_path(authz: Gateway) -> None:
     def check(_: auth.CheckRequest) -> auth.CheckResponse:
         answer = auth.CheckResponse()
         header = answer.ok_response.headers.add()
-        header.header.key, header.header.value = ":path", "/gemini/v1beta/models/small:generateContent?alt=sse"
+        header.header.key, header.header.value = (
+            ":path",
+            "/gemini/v1beta/models/small:generateContent?alt=sse",
+        )
         return answer
 
     script = authz.script()
@@ -175,9 +182,13 @@ def test_a_provider_gets_its_own_key_and_nothing_of_the_client(
     authz: Gateway, name: str, keys: dict[str, str]
 ) -> None:
     script = authz.script()
-    authz.call(script, f"/{name}/v1/x?key=consumer", ASK, x_tallystick_user="bob", accept_encoding="gzip", **CLIENT)
+    authz.call(
+        script, f"/{name}/v1/x?key=consumer", ASK, x_tallystick_user="bob", accept_encoding="gzip", **CLIENT
+    )
     seen = authz.seen(script)
-    assert seen.path == ("/base" if name == "local" else "") + "/v1/x" + ("" if name == "gemini" else "?key=consumer")
+    assert seen.path == ("/base" if name == "local" else "") + "/v1/x" + (
+        "" if name == "gemini" else "?key=consumer"
+    )
     credentials = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"}
     assert {key: value for key, value in seen.headers.items() if key in credentials} == keys
     assert seen.headers["accept-encoding"] == "identity"

@@ -62,7 +62,9 @@ def test_embeddings_are_charged_what_the_provider_says(limited: Gateway) -> None
 def test_without_usage_nothing_is_charged(limited: Gateway) -> None:
     limited.call(limited.script(Script(status=500)), CHAT_PATH, ASK)
     wait(lambda: len(limited.adapters.limited) == 2)
-    assert asked(limited.adapters.limited[1]) == [({"provider": "openai", "model": "big", "unit": "tokens"}, 0)]
+    assert asked(limited.adapters.limited[1]) == [
+        ({"provider": "openai", "model": "big", "unit": "tokens"}, 0)
+    ]
     assert "Invalid hits_addend" not in limited.envoy.log
 
 

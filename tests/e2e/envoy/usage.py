@@ -39,23 +39,20 @@ def _declare() -> Any:
     def message(name: str, *fields: tuple[int, str, int, str]) -> None:
         made = file.message_type.add(name=name)
         for number, field, kind, type_name in fields:
-            made.field.add(number=number, name=field, type=kind, label=1, type_name=type_name)  # type: ignore[arg-type]
+            of = {"type_name": type_name} if type_name else {}
+            made.field.add(number=number, name=field, type=kind, label=1, **of)
 
     message("Input", (1, "cached", 11, _COUNT), (2, "cache_written", 11, _COUNT), (3, "tool_use", 11, _COUNT))
     message("Output", (1, "reasoning", 11, _COUNT))
     message(
         "TokenUsage",
         (1, "protocol", _NUMBER, ""), (2, "model", _TEXT, ""), (3, "input", _MESSAGE, _COUNT),
-        (4, "output", _MESSAGE, _COUNT), (5, "total", _MESSAGE, _COUNT), (6, "of_input", _MESSAGE, ".of_tests.Input"),
-        (7, "of_output", _MESSAGE, ".of_tests.Output"), (8, "provider_total", _MESSAGE, _COUNT),
-        (9, "status", _NUMBER, ""),
+        (4, "output", _MESSAGE, _COUNT), (5, "total", _MESSAGE, _COUNT),
+        (6, "of_input", _MESSAGE, ".of_tests.Input"), (7, "of_output", _MESSAGE, ".of_tests.Output"),
+        (8, "provider_total", _MESSAGE, _COUNT), (9, "status", _NUMBER, ""),
     )  # fmt: skip
-    for each in file.message_type:
-        for field in each.field:
-            if not field.type_name:
-                field.ClearField("type_name")
     pool = descriptor_pool.Default()
-    pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
+    pool.AddSerializedFile(file.SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("of_tests.TokenUsage"))
 
 
@@ -77,6 +74,6 @@ def usage_of(entry: HTTPAccessLogEntry) -> Usage | None:
     return Usage(
         PROTOCOLS[read.protocol], read.model, STATUSES[read.status],
         count(read, "input"), count(read, "output"), count(read, "total"), count(read, "provider_total"),
-        count(read.of_input, "cached"), count(read.of_input, "cache_written"), count(read.of_input, "tool_use"),
-        count(read.of_output, "reasoning"),
+        count(read.of_input, "cached"), count(read.of_input, "cache_written"),
+        count(read.of_input, "tool_use"), count(read.of_output, "reasoning"),
     )  # fmt: skip
