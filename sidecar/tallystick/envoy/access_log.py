@@ -3,9 +3,9 @@
 from types import MappingProxyType
 from typing import Any
 
+from tallystick.envoy.answers import ANSWER, USAGE
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds
-from tallystick.envoy.metering import USAGE
 from tallystick.envoy.options import EnvoyOptions, Way
 
 LOG_NAME = "tallystick"
@@ -38,6 +38,7 @@ FIELDS = MappingProxyType(
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "decision": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
         "body": "%DYNAMIC_METADATA(envoy.filters.http.json_to_metadata)%",
+        "answer": f"%DYNAMIC_METADATA({ANSWER})%",
         "usage": f"%TYPED_CEL(metadata.typed_filter_metadata['{USAGE}'])%",
     }
 )

@@ -20,7 +20,7 @@ _TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 def listener(options: EnvoyOptions) -> dict[str, Any]:
     """Write the listener: TLS if there is a certificate, and room for the largest body."""
     chain: dict[str, Any] = {
-        "filters": [extension("envoy.filters.network.http_connection_manager", _MANAGER, **_manager(options))]
+        "filters": [extension("envoy.filters.network.http_connection_manager", _MANAGER, **_http(options))]
     }
     if options.tls_cert:
         chain["transport_socket"] = _tls(options)
@@ -32,7 +32,7 @@ def listener(options: EnvoyOptions) -> dict[str, Any]:
     }
 
 
-def _manager(options: EnvoyOptions) -> dict[str, Any]:
+def _http(options: EnvoyOptions) -> dict[str, Any]:
     logs = access_logs(options)
     periodic = {"access_log_flush_interval": seconds(options.progress_interval_s)}
     return {

@@ -1,5 +1,6 @@
-"""The filters around the decision: what is read of a body, rewritten in it, and read of the answer."""
+"""The filters around the decision: what is read of a body before it, and rewritten after it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tallystick.envoy.extension import extension, typed
@@ -7,7 +8,6 @@ from tallystick.envoy.extension import extension, typed
 _JSON = "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _TRANSFORM = "envoy.extensions.filters.http.transform.v3.TransformConfig"
-_MANAGER = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager"
 _WITH_MATCHER = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 _METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
 _METADATA_MATCHER = "envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
@@ -18,9 +18,8 @@ DECISION = "envoy.filters.http.ext_authz"
 PATCH, REWRITE = "patch", "rewrite"
 """Keys in it: the object to merge into the body, and "yes" where there is one."""
 
-USAGE_FILTER = "envoy.filters.http.ai_protocol_manager"
-USAGE = "envoy.ai.token_usage"
-"""The namespace of the usage that Envoy read; typed metadata, `envoy.data.ai.v3.TokenUsage`."""
+BODIES = "envoy.filters.http.json_to_metadata"
+"""The filter that reads bodies, and the namespace of what it read of a request."""
 
 READ = (
     ("model",),
@@ -36,20 +35,21 @@ READ = (
 )
 """Fields of request bodies that the sidecar is told, also where they stand behind what it is shown."""
 JSON_TYPES = r"(?i)application/([a-z0-9.+-]+\+)?json\s*(;.*)?"
-MAX_READ_BYTES = 10 * (1 << 20)
-"""The most that Envoy lets its extraction look at."""
 
 
 def reading_bodies() -> dict[str, Any]:
     """Write the filter that hands over the fields that decide what a call may cost."""
+    return {"name": BODIES, "typed_config": bodies_read()}
+
+
+def bodies_read(of_answers: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Write what is read of JSON bodies: `READ` of requests, and of answers what the rules say."""
     rules = [
         {"selectors": [{"key": key} for key in path], "on_present": {"key": ".".join(path)}} for path in READ
     ]
-    return extension(
-        "envoy.filters.http.json_to_metadata",
-        _JSON,
-        request_rules={"rules": rules, "allow_content_types_regex": {"regex": JSON_TYPES}},
-    )
+    kinds = {"allow_content_types_regex": {"regex": JSON_TYPES}}
+    answers = {"rules": list(of_answers), **kinds} if of_answers else None
+    return typed(_JSON, request_rules={"rules": rules, **kinds}, response_rules=answers)
 
 
 def cleaning() -> dict[str, Any]:
@@ -89,10 +89,3 @@ def rewriting() -> dict[str, Any]:
             xds_matcher={"matcher_list": {"matchers": [skip]}},
         ),
     }
-
-
-def reading_usage() -> dict[str, Any]:
-    """Write the filter that reads the answer's usage, JSON and events, without touching it."""
-    limits = {"max_sse_event_size": MAX_READ_BYTES, "max_json_body_size": MAX_READ_BYTES}
-    usage = {"include_unconfigured_routes": True, "limits": limits}
-    return extension(USAGE_FILTER, _MANAGER, response_handling={"token_usage": usage})

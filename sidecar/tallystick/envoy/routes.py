@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+from tallystick.envoy.answers import endpoints_of
 from tallystick.envoy.extension import seconds, typed
 from tallystick.envoy.keys import CREDENTIAL_HEADERS
-from tallystick.envoy.metering import USAGE_FILTER
 from tallystick.envoy.options import EnvoyOptions, Way
 from tallystick.envoy.providers import KeySource, Kind, Provider
 from tallystick.envoy.ways import filter_names, route_settings
@@ -15,10 +15,6 @@ METADATA = "tallystick"
 
 _PRIVATE = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "cookie")
 """What a provider need not know of a client."""
-_SPEAK_OPENAI = frozenset({Kind.OPENAI, Kind.AZURE, Kind.COMPATIBLE})
-_SHAPELESS = r"[^?]*/(chat/completions|completions|embeddings)(\?.*)?"
-"""Paths whose answers do not always say what they are: embeddings never, and not those of every server."""
-_USAGE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManagerPerRoute"
 _MUTATIONS = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 _DISABLED = "envoy.config.route.v3.FilterConfig"
 
@@ -39,20 +35,18 @@ def context_of(provider: Provider, prefix: str) -> dict[str, str]:
 
 
 def _routes(provider: Provider, options: EnvoyOptions, prefix: str) -> list[dict[str, Any]]:
-    """Write a provider's routes: where Envoy must be told whose usage it reads, and all others."""
+    """Write a provider's routes: its endpoints whose answers need settings, and all the rest."""
     every = _route(provider, options, prefix)
-    if options.way is Way.PROC or provider.kind not in _SPEAK_OPENAI:
-        return [every]
-    plain = {"name": ":path", "string_match": {"safe_regex": {"regex": _SHAPELESS}}}
-    told = typed(_USAGE, response={"llm_protocol": "OPENAI_CHAT_COMPLETIONS"})
-    return [
+    endpoints = () if options.way is Way.PROC else endpoints_of(provider.kind)
+    special = [
         {
             **every,
-            "match": {"prefix": prefix, "headers": [plain]},
-            "typed_per_filter_config": every["typed_per_filter_config"] | {USAGE_FILTER: told},
-        },
-        every,
+            "match": {"prefix": prefix, "headers": [endpoint.match]},
+            "typed_per_filter_config": every["typed_per_filter_config"] | endpoint.settings,
+        }
+        for endpoint in endpoints
     ]
+    return [*special, every]
 
 
 def _route(provider: Provider, options: EnvoyOptions, prefix: str) -> dict[str, Any]:

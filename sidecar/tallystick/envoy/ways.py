@@ -4,9 +4,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
+from tallystick.envoy.answers import USAGE, reading_answers
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds, typed
-from tallystick.envoy.metering import USAGE, cleaning, reading_bodies, reading_usage, rewriting
+from tallystick.envoy.metering import BODIES, cleaning, reading_bodies, rewriting
 from tallystick.envoy.options import EnvoyOptions, Way
 
 AUTHZ = "envoy.filters.http.ext_authz"
@@ -27,7 +28,6 @@ _PROC = "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
 _PROC_ROUTE = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
 _RATELIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit"
 _RATELIMIT_ROUTE = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute"
-_BODY = "envoy.filters.http.json_to_metadata"
 
 _READ = f"metadata.typed_filter_metadata['{USAGE}']"
 _SPENT = (
@@ -72,10 +72,10 @@ def _authz(options: EnvoyOptions) -> list[dict[str, Any]]:
             "allow_partial_message": True,
             "pack_as_bytes": True,
         },
-        metadata_context_namespaces=[_BODY, "envoy.filters.http.jwt_authn"],
+        metadata_context_namespaces=[BODIES, "envoy.filters.http.jwt_authn"],
         include_peer_certificate=True,
     )
-    return [reading_bodies(), check, cleaning(), rewriting(), reading_usage()]
+    return [reading_bodies(), check, cleaning(), rewriting(), *reading_answers()]
 
 
 def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
@@ -117,14 +117,14 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
             "transport_api_version": "V3",
         },
     )
-    return [_remembering_callers(), reading_bodies(), limit, cleaning(), reading_usage()]
+    return [_remembering_callers(), reading_bodies(), limit, cleaning(), *reading_answers()]
 
 
 def _limits(context: dict[str, str]) -> list[dict[str, Any]]:
     """Ask for one request and a look at the tokens before the call; charge its tokens when it is done."""
     who = [
         _constant("provider", context["provider"]),
-        _remembered("model", _BODY),
+        _remembered("model", BODIES),
         *(_remembered(name, CALLER) for name in CALLERS),
     ]
 

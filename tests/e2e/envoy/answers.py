@@ -1,6 +1,8 @@
 """Answers of providers as they write them, with the usage that they tell."""
 
 import json
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,13 +71,14 @@ def chat_chunks(count: int, *, usage: bool = True) -> tuple[bytes, ...]:
 
 RESPONSE = {
     "id": "r", "object": "response", "model": "gpt-5", "status": "completed", "output": [],
+    "service_tier": "flex",
     "usage": {
         "input_tokens": 90, "input_tokens_details": {"cached_tokens": 10},
         "output_tokens": 30, "output_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 120,
     },
 }  # fmt: skip
 RESPONSE_EVENTS = events(
-    {"type": "response.created", "response": RESPONSE | {"status": "in_progress", "usage": None}},
+    {"type": "response.created", "response": RESPONSE | {"service_tier": "auto", "usage": None}},
     {"type": "response.output_text.delta", "delta": "yes"},
     {"type": "response.completed", "response": RESPONSE},
     named=True,
@@ -109,6 +112,33 @@ GENERATED = {
 }  # fmt: skip
 _FIRST = GENERATED | {"usageMetadata": {"promptTokenCount": 70, "totalTokenCount": 70}}
 
+
+def frames(*documents: tuple[str, Any]) -> bytes:
+    """Bedrock's event stream: events with their type, each a frame with two checksums."""
+    found = b""
+    for event_type, document in documents:
+        payload = json.dumps(document).encode()
+        fields = {":event-type": event_type, ":content-type": "application/json", ":message-type": "event"}
+        headers = b"".join(
+            bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+            for name, value in fields.items()
+        )
+        frame = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+        frame += struct.pack(">I", zlib.crc32(frame)) + headers + payload
+        found += frame + struct.pack(">I", zlib.crc32(frame))
+    return found
+
+
+CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "yes"}]}},
+    "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 13, "cacheReadInputTokens": 1},
+    "serviceTier": {"type": "flex"},
+}
+CONVERSE_FRAMES = frames(
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"delta": {"text": "yes"}}),
+    ("metadata", {name: CONVERSE[name] for name in ("usage", "serviceTier")}),
+)
 TOLD = (
     Told("chat", "/openai/v1/chat/completions", _json(CHAT), "OPENAI_CHAT_COMPLETIONS", "gpt-5-mini",
          100, 20, cached=64, reasoning=8),

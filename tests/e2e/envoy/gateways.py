@@ -103,6 +103,7 @@ def providers_at(port: int) -> tuple[Provider, ...]:
         (read_provider(f"gemini={url}"), "env:GEMINI_KEY"),
         (read_provider(f"azure={url}"), "env:AZURE_KEY"),
         (read_provider(f"own:openai={url}"), "client"),
+        (read_provider(f"aws:bedrock={url}"), "env:OPENAI_KEY"),
     ]
     keyed = [dataclasses.replace(each, key=_key(source)) for each, source in made]
     return (*keyed, read_provider(f"local:compatible={url}/base"))

@@ -145,6 +145,33 @@ def test_a_sidecar_that_says_nothing_is_given_up(scripted: ScriptedProvider, loo
         assert gateway.call(script, CHAT_PATH, ASK).status == 503
         assert 0.25 < time.monotonic() - began < 3
         assert not gateway.provider.of(script)
+        wait(lambda: gateway.adapters.entries)
+        (entry,) = gateway.adapters.entries
+    assert entry.response.response_code_details == "ext_authz_error"
+    assert "envoy.filters.http.ext_authz" not in entry.common_properties.metadata.filter_metadata
+
+
+def test_a_drain_lets_streams_end(scripted: ScriptedProvider, loop_thread: LoopThread) -> None:
+    parts = chat_chunks(10)
+    with running(Way.AUTHZ, scripted, loop_thread) as gateway:
+        script = gateway.script(Script(parts, content_type=SSE, delay_s=0.15))
+        with contextlib.closing(gateway.connect()) as connection:
+            response = gateway.send(connection, script, CHAT_PATH, ASK)
+            first = response.read1(1 << 16)
+            gateway.envoy.admin("/drain_listeners?graceful", "POST")
+            assert first + response.read() == b"".join(parts)
+        wait(lambda: refused(gateway))
+        assert usage_of(gateway.adapters.end_of(script)) is not None
+
+
+def refused(gateway: Gateway) -> bool:
+    """Whether new connections are."""
+    with contextlib.closing(gateway.connect()) as connection:
+        try:
+            connection.connect()
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def test_what_ends_while_the_sidecar_is_away_is_told_once_it_is_back(

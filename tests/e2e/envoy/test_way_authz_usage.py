@@ -5,15 +5,23 @@ import json
 from typing import Any
 
 import pytest
+from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 
 from tests.e2e.envoy.adapters import wait
-from tests.e2e.envoy.answers import CHAT, CHAT_USAGE, MESSAGE, TOLD, Told, chat_chunks
+from tests.e2e.envoy.answers import CHAT, CHAT_USAGE, CONVERSE, CONVERSE_FRAMES, TOLD, Told, chat_chunks
 from tests.e2e.envoy.gateways import Gateway
 from tests.e2e.envoy.provider import SSE, Script
 from tests.e2e.envoy.usage import Usage, usage_of
 
 ASK = {"model": "m", "messages": []}
-CONVERSE = {"output": {}, "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12}}
+
+
+FRAMES = "application/vnd.amazon.eventstream"
+
+
+def answer_of(entry: HTTPAccessLogEntry) -> dict[str, Any]:
+    """What was read beside the record of usage."""
+    return dict(entry.common_properties.metadata.filter_metadata["tallystick.answer"])
 
 
 def _json(document: Any) -> bytes:
@@ -96,8 +104,7 @@ def test_large_answers_are_read(authz: Gateway) -> None:
 UNSEEN = {
     "compressed": Script((gzip.compress(_json(CHAT)),), headers=[("content-encoding", "gzip")]),
     "no usage in the stream": Script(chat_chunks(3, usage=False), content_type=SSE),
-    "bedrock json": Script((_json(CONVERSE),)),
-    "bedrock stream": Script((b"\0\0\0\x10",), content_type="application/vnd.amazon.eventstream"),
+    "a broken stream of frames": Script((b"\0\0\0\x10\1\2\3\4" * 9,), content_type=FRAMES),
     "an error": Script((_json(CHAT),), status=500),
     "no json": Script((b"<html>",), content_type="text/html"),
 }
@@ -115,20 +122,69 @@ def test_what_envoy_cannot_see_leaves_no_record_but_bytes(authz: Gateway, script
     assert dict(entry.response.response_headers) == expected
 
 
-def test_an_answer_longer_than_envoy_looks_at_is_told_as_failed(authz: Gateway) -> None:
-    script = authz.script(Script((_json(CHAT | {"choices": ["a" * (11 << 20)]}),)))
-    authz.call(script, "/openai/v1/chat/completions", ASK)
+UNREAD = {
+    "longer than Envoy looks at": _json(CHAT | {"choices": ["a" * (11 << 20)]}),
+    "cut": _json(CHAT)[:-9],
+}
+
+
+@pytest.mark.parametrize("body", UNREAD.values(), ids=UNREAD.keys())
+def test_an_answer_that_cannot_be_read_is_told_as_failed(authz: Gateway, body: bytes) -> None:
+    script = authz.script(Script((body,)))
+    assert authz.call(script, "/openai/v1/chat/completions", ASK).body == body
     assert usage_of(authz.adapters.end_of(script)) == Usage("OPENAI_CHAT_COMPLETIONS", "", "FAILED")
 
 
-def test_the_split_of_cache_writes_and_the_tier_are_lost(authz: Gateway) -> None:
-    script = authz.script(Script((_json(MESSAGE),)))
-    authz.call(script, "/anthropic/v1/messages", ASK)
+def test_only_where_json_is_collected_can_an_answer_be_too_long(authz: Gateway) -> None:
+    long = Script((_json({"data": "a" * (33 << 20)}),))
+    assert authz.call(authz.script(long), "/openai/v1/embeddings", ASK).body == long.body
+    assert authz.call(authz.script(long), "/openai/v1/chat/completions", ASK).status == 500
+
+
+MESSAGES_READ = {"service_tier": "standard", "cache_write_5m": 15, "cache_write_1h": 5}
+CONVERSE_READ = {"input": 5, "output": 7, "cache_read": 1, "service_tier": "flex"}
+BESIDE = {
+    "chat": ("/openai/v1/chat/completions", {"service_tier": "priority"}),
+    "chat-sse": ("/openai/v1/chat/completions", {"service_tier": "priority"}),
+    "responses": ("/openai/v1/responses", {"service_tier": "flex"}),
+    "responses-sse": ("/openai/v1/responses", {"service_tier": "flex"}),
+    "messages": ("/anthropic/v1/messages", MESSAGES_READ),
+    "messages-sse": ("/anthropic/v1/messages", MESSAGES_READ),
+}
+
+
+@pytest.mark.parametrize(("name", "path", "read"), [(name, *rest) for name, rest in BESIDE.items()])
+def test_what_the_record_leaves_out_is_read_beside_it(
+    authz: Gateway, name: str, path: str, read: dict[str, Any]
+) -> None:
+    (told,) = (told for told in TOLD if told.name == name)
+    script = authz.script(told.script)
+    authz.call(script, path, ASK)
     entry = authz.adapters.end_of(script)
-    assert usage_of(entry) == Usage(
-        "ANTHROPIC_MESSAGES", "claude-sonnet-4-6", "COMPLETE",
-        input=90, output=25, total=115, cached=30, cache_written=20,
-    )  # fmt: skip
-    metadata = entry.common_properties.metadata
-    assert set(metadata.typed_filter_metadata) == {"envoy.ai.token_usage"}
-    assert b"standard" not in metadata.SerializeToString()
+    assert answer_of(entry) == read
+    record = entry.common_properties.metadata.typed_filter_metadata["envoy.ai.token_usage"]
+    assert read["service_tier"].encode() not in record.value
+    wait(lambda: authz.lines_of(script))
+    assert authz.lines_of(script)[0]["answer"] == read
+
+
+@pytest.mark.parametrize("size", [3, 50, 10_000])
+def test_bedrock_is_read_beside_it_too(authz: Gateway, size: int) -> None:
+    parts = [CONVERSE_FRAMES[at : at + size] for at in range(0, len(CONVERSE_FRAMES), size)]
+    script = authz.script(Script(parts, content_type=FRAMES))
+    answer = authz.call(script, "/aws/model/claude/converse-stream", ASK)
+    assert answer.body == CONVERSE_FRAMES
+    entry = authz.adapters.end_of(script)
+    assert (usage_of(entry), answer_of(entry)) == (None, CONVERSE_READ)
+    script = authz.script(Script((_json(CONVERSE),)))
+    authz.call(script, "/aws/model/claude/converse", ASK)
+    entry = authz.adapters.end_of(script)
+    assert (usage_of(entry), answer_of(entry)) == (None, CONVERSE_READ)
+
+
+def test_fields_that_are_not_there_are_not_told(authz: Gateway) -> None:
+    script = authz.script(Script((_json({"type": "message", "role": "assistant", "usage": {}}),)))
+    authz.call(script, "/anthropic/v1/messages", {})
+    entry = authz.adapters.end_of(script)
+    assert answer_of(entry) == {}
+    assert "key:" not in authz.envoy.log
