@@ -8,6 +8,7 @@ from tallystick.envoy.extension import extension, typed
 _JSON = "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 _TRANSFORM = "envoy.extensions.filters.http.transform.v3.TransformConfig"
+_BUFFER = "envoy.extensions.filters.http.buffer.v3.Buffer"
 _WITH_MATCHER = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 _METADATA_INPUT = "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
 _METADATA_MATCHER = "envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
@@ -62,10 +63,10 @@ def cleaning() -> dict[str, Any]:
     )
 
 
-def rewriting() -> dict[str, Any]:
-    """Write the filter that merges the decision's patch into the body.
+def rewriting(max_body_bytes: int) -> list[dict[str, Any]]:
+    """Write the filters that merge the decision's patch into the body, and tell its new length.
 
-    It writes the whole body anew, so it is passed over where nothing is to be changed.
+    They write the whole body anew, so they are passed over where nothing is to be changed.
     """
     patch = {"text_format_source": {"inline_string": f"%DYNAMIC_METADATA({DECISION}:{PATCH})%"}}
     transform = extension(
@@ -81,11 +82,9 @@ def rewriting() -> dict[str, Any]:
         "predicate": {"not_matcher": {"single_predicate": asked}},
         "on_match": {"action": extension("skip", _SKIP)},
     }
-    return {
-        "name": "envoy.filters.http.transform",
-        "typed_config": typed(
-            _WITH_MATCHER,
-            extension_config=transform,
-            xds_matcher={"matcher_list": {"matchers": [skip]}},
-        ),
-    }
+    matcher = {"matcher_list": {"matchers": [skip]}}
+    measure = extension("measure", _BUFFER, max_request_bytes=2 * max_body_bytes)  # a patch may lengthen it
+    return [
+        extension(f"tallystick.{each['name']}", _WITH_MATCHER, extension_config=each, xds_matcher=matcher)
+        for each in (transform, measure)
+    ]

@@ -75,7 +75,7 @@ def _authz(options: EnvoyOptions) -> list[dict[str, Any]]:
         metadata_context_namespaces=[BODIES, "envoy.filters.http.jwt_authn"],
         include_peer_certificate=True,
     )
-    return [reading_bodies(), check, cleaning(), rewriting(), *reading_answers()]
+    return [reading_bodies(), check, cleaning(), *rewriting(options.max_body_bytes), *reading_answers()]
 
 
 def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:

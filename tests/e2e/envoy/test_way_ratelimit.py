@@ -90,6 +90,7 @@ def test_a_provider_gets_its_own_key(limited: Gateway) -> None:
     script = limited.script()
     limited.call(script, CHAT_PATH, ASK, authorization="Bearer consumer")
     assert limited.seen(script).headers["authorization"] == "Bearer key-of-openai"
+    wait(lambda: len(limited.adapters.limited) == 2)
 
 
 @pytest.mark.parametrize(("fail_open", "status"), [(False, 503), (True, 200)])
