@@ -31,7 +31,7 @@ def sidecar_cluster(options: EnvoyOptions) -> dict[str, Any]:
     place = options.sidecar
     http2 = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
     return {
-        **_cluster(SIDECAR, place, named=not place.path and not _is_address(place.host)),
+        **_cluster(SIDECAR, place, "" if place.path or place.is_address else "STRICT_DNS"),
         "connect_timeout": "1s",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [
@@ -62,20 +62,22 @@ def provider_cluster(provider: Provider, options: EnvoyOptions) -> dict[str, Any
     if filters:
         http["http_filters"] = [*filters, extension("envoy.filters.http.upstream_codec", _CODEC)]
     return {
-        **_cluster(provider.cluster, place, named=not provider.is_address),
+        # A provider's name has many addresses that come and go; connections outlive them.
+        **_cluster(provider.cluster, place, "" if place.is_address else "LOGICAL_DNS"),
         "connect_timeout": "10s",
         "typed_extension_protocol_options": {_HTTP_OPTIONS: http},
         **({"transport_socket": _tls(provider, options.ca_bundle)} if provider.tls else {}),
     }
 
 
-def _cluster(name: str, place: Place, *, named: bool) -> dict[str, Any]:
-    dns = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"} if named else {"type": "STATIC"}
+def _cluster(name: str, place: Place, dns: str) -> dict[str, Any]:
+    """Write what all clusters have; `dns` is how a name is looked up, empty for an address."""
+    looked_up = {"type": dns, "dns_lookup_family": "V4_PREFERRED"} if dns else {"type": "STATIC"}
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), UNLIMITED)
     endpoint = {"endpoint": {"address": address_of(place)}}
     return {
         "name": name,
-        **dns,
+        **looked_up,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "circuit_breakers": {"thresholds": [limits]},
     }
@@ -93,7 +95,3 @@ def _tls(provider: Provider, ca_bundle: str) -> dict[str, Any]:
             "validation_context": trust,
         },
     )
-
-
-def _is_address(host: str) -> bool:
-    return Provider("", None, host).is_address  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tallystick.envoy.providers import BadOption, Key, KeySource, Kind, Provider
+from tallystick.envoy.providers import BadOption, Key, KeySource, Kind, Provider, is_address
 from tallystick.setting_types import split_address
 
 _SOCKET_PATH_BYTES = 107
@@ -31,6 +31,11 @@ class Place:
     host: str = ""
     port: int = 0
     path: str = ""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an IP address, and not a name."""
+        return is_address(self.host)
 
     @property
     def is_loopback(self) -> bool:

@@ -86,11 +86,16 @@ class Provider:
     @property
     def is_address(self) -> bool:
         """Whether the host is an IP address, which has no SNI and no DNS."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
+        return is_address(self.host)
+
+
+def is_address(host: str) -> bool:
+    """Tell an IP address from a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 _HOSTS = MappingProxyType(

@@ -82,7 +82,7 @@ def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
     process = extension(
         PROC,
         _PROC,
-        grpc_service=_sidecar(options.decision_timeout_s),
+        grpc_service=_sidecar(),  # open as long as the call; `message_timeout` is for each answer
         failure_mode_allow=options.fail_open,
         status_on_error={"code": "ServiceUnavailable"},
         message_timeout=seconds(options.decision_timeout_s),
@@ -156,8 +156,9 @@ def _remembering_callers() -> dict[str, Any]:
     return extension("envoy.filters.http.header_to_metadata", _HEADERS, request_rules=rules)
 
 
-def _sidecar(timeout_s: float) -> dict[str, Any]:
-    return {"envoy_grpc": {"cluster_name": SIDECAR}, "timeout": seconds(timeout_s)}
+def _sidecar(timeout_s: float | None = None) -> dict[str, Any]:
+    limit = {} if timeout_s is None else {"timeout": seconds(timeout_s)}
+    return {"envoy_grpc": {"cluster_name": SIDECAR}, **limit}
 
 
 _FILTERS: MappingProxyType[Way, Callable[[EnvoyOptions], list[dict[str, Any]]]] = MappingProxyType(

@@ -37,7 +37,7 @@ class Adapters:
         self.limited: list[limits.RateLimitRequest] = []
         self.on_check: dict[str, Check] = {}
         self.slow: dict[str, float] = {}
-        """Seconds before a Check is answered."""
+        """Seconds before a call is decided."""
         self.on_process: dict[str, Process] = {}
         self.on_limit: Limit = lambda _: limits.RateLimitResponse(overall_code=1)
         self.health = health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -131,6 +131,7 @@ class _Processor(proc_grpc.ExternalProcessorServicer):
                 if request.HasField("request_headers"):
                     headers = request.request_headers.headers.headers
                     script = script_of({each.key: each.raw_value.decode() for each in headers})
+                    await asyncio.sleep(self._owner.slow.get(script, 0))
                 self._owner.messages.setdefault(script, []).append((time.monotonic(), request))
                 yield self._owner.on_process.get(script, pass_on)(request, told)
         except asyncio.CancelledError:

@@ -187,3 +187,24 @@ def test_a_sidecar_that_dies_in_mid_stream_breaks_the_stream_unless_open(
             except http.client.IncompleteRead as error:
                 whole = first + error.partial
         assert (whole == b"".join(parts)) == fail_open
+
+
+def test_a_stream_may_last_longer_than_a_decision(
+    scripted: ScriptedProvider, loop_thread: LoopThread
+) -> None:
+    parts = chat_chunks(10)
+    with running(Way.PROC, scripted, loop_thread, decision_timeout_s=0.5) as gateway:
+        script = gateway.script(Script(parts, content_type=SSE, delay_s=0.15))
+        assert gateway.call(script, CHAT_PATH, ASK).body == b"".join(parts)
+        ends = [m.response_body.end_of_stream for _, m in gateway.adapters.messages[script]]
+        assert ends[-1]
+
+
+def test_a_sidecar_that_says_nothing_is_given_up(scripted: ScriptedProvider, loop_thread: LoopThread) -> None:
+    with running(Way.PROC, scripted, loop_thread, decision_timeout_s=0.3) as gateway:
+        script = gateway.script()
+        gateway.adapters.slow[script] = 5.0
+        began = time.monotonic()
+        assert gateway.call(script, CHAT_PATH, ASK).status == 504
+        assert 0.25 < time.monotonic() - began < 3
+        assert not gateway.provider.of(script)
