@@ -76,6 +76,7 @@ class Cli:
         self.environment |= {"TALLYSTICK_DATA_DIR": str(data_dir), "TZ": "UTC"}
         files = {"acme.yaml": POLICY, "pooled.yaml": POOLED_POLICY, "bad.yaml": BAD_POLICY}
         files["ladder.yaml"] = LADDER_POLICY
+        files["envoy.yaml"] = "static_resources: {}"
         files |= {"body.json": BODY, "answer.json": ANSWER, "june.csv": USAGE, "key.txt": "sk-1\n"}
         for name, text in files.items():
             (directory / name).write_text(text)
@@ -808,6 +809,7 @@ COMMANDS = (
     *("key create", "key hash"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
+    *("envoy config", "envoy check"),
 )
 
 

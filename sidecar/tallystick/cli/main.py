@@ -12,6 +12,7 @@ from tallystick.cli.about import demo, version
 from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
 from tallystick.cli.budgets import list_budgets, show_budget
+from tallystick.cli.envoy import check, config
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
 from tallystick.cli.keys import create, key_hash
@@ -138,6 +139,15 @@ register(
 )
 register(app, release, "tallystick release acme r-17")
 register(app, extend, "tallystick extend acme r-17 --ttl 10m --more '0.10 USD' --id x-1")
+envoy = _group("envoy", "An Envoy in front of the providers, which asks the sidecar.")
+register(
+    envoy,
+    config,
+    "tallystick envoy config --provider openai --key openai=env:OPENAI_API_KEY > envoy.yaml",
+    "tallystick envoy config --provider anthropic --key anthropic=file:/run/keys/anthropic \\\n"
+    "    --provider vllm:compatible=http://10.0.0.7:8000 --listen 0.0.0.0:8080",
+)
+register(envoy, check, "tallystick envoy check envoy.yaml")
 register(app, version, "tallystick version")
 
 
