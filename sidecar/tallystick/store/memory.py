@@ -38,13 +38,14 @@ from tallystick.store.asks import (
     Swept,
 )
 from tallystick.store.keys import partition_of
+from tallystick.store.memory_charge import ChargingInMemory
 from tallystick.store.memory_funds import credit, move
 from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
 
 
-class MemoryStore:
+class MemoryStore(ChargingInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
