@@ -26,6 +26,7 @@ from tallystick.setting_types import (
     Paths,
     SocketPath,
     StoreUrl,
+    TenantName,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
 
@@ -103,6 +104,15 @@ class Settings(BaseSettings):
     max_queued: Annotated[int, Field(ge=0)] = Field(4096, description="Calls that may wait beyond those.")
     drain_timeout: Duration = Field(
         timedelta(seconds=30), description="How long open calls may take to finish at shutdown."
+    )
+    envoy: bool = Field(
+        False, description="Whether to serve Envoy's own services beside ours: the rate limit service."
+    )
+    rate_limit_tenant: TenantName = Field(
+        "", description="The tenant of rate limit requests whose domain is not a tenant's name."
+    )
+    rate_limit_unit: Literal["requests", "tokens", "nano_usd"] = Field(
+        "requests", description="What `hits_addend` counts where a descriptor has no entry `unit`."
     )
     reflection: bool = Field(False, description="Whether to serve gRPC reflection.")
     preload_tokenizers: bool = Field(

@@ -15,6 +15,7 @@ from tallystick.store.address import parse_store_url
 _SOCKET_PATH_BYTES = 103
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _DURATION_PART = re.compile(rf"({_NUMBER.pattern})(ms|s|m|h|d)")
+_TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -50,6 +51,12 @@ def split_address(text: str) -> tuple[str, int]:
 def _address_or_empty(text: str) -> str:
     if text:
         split_address(text)
+    return text
+
+
+def _name_or_empty(text: str) -> str:
+    if text and not _TENANT.fullmatch(text):
+        raise ValueError("expected 1 to 64 of [a-z0-9_.-]")
     return text
 
 
@@ -117,6 +124,7 @@ ExistingFile = Annotated[
 Paths = Annotated[
     tuple[_AbsolutePath, ...], NoDecode, BeforeValidator(_read_paths), Kind("paths, separated by commas")
 ]
+TenantName = Annotated[str, AfterValidator(_name_or_empty), Kind("name of a tenant; empty for none")]
 Listen = Annotated[str, AfterValidator(_address_or_empty), Kind("`HOST:PORT`; empty for none")]
 Duration = Annotated[
     timedelta, BeforeValidator(_read_duration), Field(ge=timedelta()), Kind("duration: `30s`, `10m`, `24h`…")

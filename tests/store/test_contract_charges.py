@@ -1,6 +1,7 @@
 """The contract, on every store: costs that nothing was held for. Lines 1, 2, 4, 5, 7, 8, 10 and 12."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -186,8 +187,10 @@ async def test_a_charge_posts_to_the_windows_of_now_and_leaves_rolling_ones_in_t
 
 
 @pytest.mark.contract(4)
-@pytest.mark.parametrize("stale", [{"version": 1}, {"now_ms": START_MS - 86_400_000}, {"now_ms": START_MS + 86_400_000}])
-async def test_a_stale_plan_charges_nothing(backend: Backend, stale: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "stale", [{"version": 1}, {"now_ms": START_MS - 86_400_000}, {"now_ms": START_MS + 86_400_000}]
+)
+async def test_a_stale_plan_charges_nothing(backend: Backend, stale: dict[str, Any]) -> None:
     desk = await desk_at(backend, budget("daily", 500))
     before = backend.dump()
     assert await desk.store.charge(desk.charging("a", 1, **stale)) == Again(START_MS, 0)

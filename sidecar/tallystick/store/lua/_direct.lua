@@ -5,10 +5,11 @@ local OF_A_CHARGE, NO_FUNDS = 8, 10
 local opened = {} -- wallets by counter, as this step finds them; `taken` is what it charges to them
 
 local function read_charge(tenant, at)
-  local body = ARGV[at + 7]
+  local body, amounts = ARGV[at + 7], unit_amounts(ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+  amounts.c = '0' -- nothing of it is in flight
   return {id = ARGV[at], field = tenant .. ':r:' .. ARGV[at], content = ARGV[at + 1], nano = ARGV[at + 2],
     tokens = ARGV[at + 3], requests = ARGV[at + 4], usage = ARGV[at + 5], wallets = cjson.decode(ARGV[at + 6]),
-    body = body, budgets = cjson.decode(body)[2], amounts = unit_amounts(ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])}
+    body = body, budgets = cjson.decode(body)[2], amounts = amounts}
 end
 
 local function wallet_of(line)

@@ -18,7 +18,7 @@ local charges, fields, spent = {}, {}, {}
 for at = 7, #ARGV, OF_A_CHARGE + 4 do
   local c, more = read_charge(tenant, at), at + OF_A_CHARGE
   c.refusal, c.needs = tonumber(ARGV[more]), unit_amounts(ARGV[more + 1], ARGV[more + 2], ARGV[more + 3])
-  c.needs.c = '0' -- nothing of it is in flight
+  c.needs.c = '0'
   charges[#charges + 1], fields[#fields + 1] = c, c.field
 end
 
