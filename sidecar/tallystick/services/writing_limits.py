@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitResponse
 
 from tallystick.core.counters import rolling_ms
@@ -39,10 +38,7 @@ def write_limits(found: Sequence[Limited]) -> RateLimitResponse:
         if refusal.retry_after_ms is not None:
             headers["retry-after"] = str(_seconds(refusal.retry_after_ms))
     for name, value in headers.items():
-        option = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-        response.response_headers_to_add.append(
-            HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=option)
-        )
+        response.response_headers_to_add.add(key=name, value=value)
     return response
 
 
