@@ -12,7 +12,7 @@ from tests.e2e.caller import LONG_S, Caller
 OK, OVER = RateLimitResponse.OK, RateLimitResponse.OVER_LIMIT
 
 
-def descriptor(hits: int | None = None, **entries: str) -> Any:
+def descriptor(hits: int | None = None, /, **entries: str) -> Any:
     """`hits`: the descriptor's own; None where it gives none."""
     cells = [RateLimitDescriptor.Entry(key=key, value=value) for key, value in entries.items()]
     own = None if hits is None else UInt64Value(value=hits)

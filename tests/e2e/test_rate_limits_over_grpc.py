@@ -261,30 +261,32 @@ def test_more_than_the_whole_limit(caller: Caller) -> None:
     assert "retry-after" not in headers(response)
 
 
+TWICE = RateLimitDescriptor(entries=[RateLimitDescriptor.Entry(key="k", value="v")] * 2)
+
+
 @pytest.mark.parametrize(
-    ("request_", "text"),
+    ("descriptors", "text"),
     [
-        (RateLimitRequest(domain="a/b", descriptors=[descriptor(user="alice")]), "domain: expected a tenant"),
-        (RateLimitRequest(domain="a"), "descriptors: expected 1 to 32"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor()] * 33), "descriptors: expected 1 to 32"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(unit="euro")]), "descriptors[0].unit: expected one"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(), descriptor(report="1")]), "descriptors[1].report:"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(2**63)]), "descriptors[0].hits_addend: expected at"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(Header="x")]), "descriptors[0].entries: expected keys"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(user="x" * 257)]), "descriptors[0].subject.user:"),
-        (RateLimitRequest(domain="a", descriptors=[descriptor(model="\n")]), "descriptors[0].model: expected"),
-        (
-            RateLimitRequest(
-                domain="a",
-                descriptors=[RateLimitDescriptor(entries=[RateLimitDescriptor.Entry(key="k", value="v")] * 2)],
-            ),
-            "descriptors[0].k: expected once",
-        ),
+        ([], "descriptors: expected 1 to 32"),
+        ([descriptor()] * 33, "descriptors: expected 1 to 32"),
+        ([descriptor(unit="euro")], "descriptors[0].unit: expected one of requests, tokens, nano_usd"),
+        ([descriptor(), descriptor(report="1")], "descriptors[1].report: expected true or false"),
+        ([descriptor(2**63)], "descriptors[0].hits_addend: expected at most"),
+        ([descriptor(Header="x")], "descriptors[0].entries: expected keys of"),
+        ([descriptor(user="x" * 257)], "descriptors[0].subject.user: expected at most"),
+        ([descriptor(model="\n")], "descriptors[0].model: expected printable"),
+        ([TWICE], "descriptors[0].k: expected once"),
     ],
-)  # fmt: skip
-def test_a_wrong_field_is_named(caller: Caller, request_: Any, text: str) -> None:
+)
+def test_a_wrong_field_is_named(caller: Caller, descriptors: list[Any], text: str) -> None:
+    request = RateLimitRequest(domain=caller.tenant, descriptors=descriptors)
     with fails(CODE.INVALID_ARGUMENT, text):
-        RateLimitServiceStub(caller.channel).ShouldRateLimit(request_, timeout=LONG_S)
+        RateLimitServiceStub(caller.channel).ShouldRateLimit(request, timeout=LONG_S)
+
+
+def test_a_domain_that_is_no_tenants_name(caller: Caller) -> None:
+    with fails(CODE.INVALID_ARGUMENT, "domain: expected a tenant's name"):
+        ask(caller, domain="default/gateway/http")
 
 
 @pytest.mark.parametrize("transport", ["native", "grpcio"])
