@@ -1,7 +1,6 @@
 """Envoy's rate limit service, asked over gRPC: both transports, TCP and the Unix socket."""
 
-import os
-import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +13,7 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
 from tests.e2e.books import Books, books_of
 from tests.e2e.caller import LONG_S, Caller, fails
 from tests.e2e.conftest import Start
+from tests.e2e.faults import stopped
 from tests.e2e.limits import OK, OVER, ask, descriptor, headers
 
 CODE = grpc.StatusCode
@@ -226,10 +226,16 @@ def test_windows_have_envoys_names(caller: Caller, window: str, unit: int) -> No
 
 def test_entries_are_dimensions_or_labels(caller: Caller) -> None:
     caller.apply(
-        "budgets:\n  mine: {match: {model: [house], label.plan: [free]}, per: [team, label.remote_address], "
-        "limit: 9 requests, window: day}\n"
+        "budgets:\n  mine: {match: {model: [house], label.plan: [free], label.ns_route_0: [ns/Route/0]},"
+        " per: [team, label.remote_address], limit: 9 requests, window: day}\n"
     )
-    entries = {"team": "a", "model": "house", "plan": "free", "remote_address": "10.0.0.7"}
+    entries = {
+        "team": "a",
+        "model": "house",
+        "plan": "free",
+        "ns/Route/0": "ns/Route/0",
+        "remote_address": "10.0.0.7",
+    }
     assert ask(caller, descriptor(**entries)).statuses[0].limit_remaining == 8
     groups = caller.list_budgets("mine").budgets
     assert [each.state.group for each in groups] == ["team=a,label.remote_address=10.0.0.7"]
@@ -272,7 +278,8 @@ TWICE = RateLimitDescriptor(entries=[RateLimitDescriptor.Entry(key="k", value="v
         ([descriptor(unit="euro")], "descriptors[0].unit: expected one of requests, tokens, nano_usd"),
         ([descriptor(), descriptor(report="1")], "descriptors[1].report: expected true or false"),
         ([descriptor(2**63)], "descriptors[0].hits_addend: expected at most"),
-        ([descriptor(Header="x")], "descriptors[0].entries: expected keys of"),
+        ([descriptor(**{"a/b": "1", "a|b": "2"})], "descriptors[0].a_b: expected one entry of this label"),
+        ([descriptor(**{"": "x"})], "descriptors[0].subject.labels: expected names of"),
         ([descriptor(user="x" * 257)], "descriptors[0].subject.user: expected at most"),
         ([descriptor(model="\n")], "descriptors[0].model: expected printable"),
         ([TWICE], "descriptors[0].k: expected once"),
@@ -324,10 +331,23 @@ def test_a_restart_refills_nothing_and_a_store_that_is_away_is_an_error(start: S
     with Caller(sidecar, tenant="acme") as caller, books_of(sidecar) as books:
         assert ask(caller).overall_code == OVER
         books.check()
-        pid = books.pid
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            with fails(CODE.UNAVAILABLE):
-                ask(caller)
-        finally:
-            os.kill(pid, signal.SIGCONT)
+        with stopped(books.pid), fails(CODE.UNAVAILABLE):
+            ask(caller)
+
+
+@pytest.mark.contract(4)
+@pytest.mark.parametrize("transport", ["native", "grpcio"])
+def test_lost_connections_to_the_store_count_nothing_twice(start: Start, transport: str) -> None:
+    sidecar = start(TRANSPORT=transport, ENVOY="true")
+    with Caller(sidecar, tenant="acme") as caller, books_of(sidecar) as books, ThreadPoolExecutor(8) as pool:
+        caller.apply(
+            "budgets: {calls: {limit: 1M requests, window: day}, tokens: {limit: 1M tokens, window: day}}"
+        )
+        report = descriptor(3, user="alice", unit="tokens", report="true")
+        answers = [pool.submit(ask, caller, descriptor(user="alice"), report) for _ in range(400)]
+        while not all(answer.done() for answer in answers):
+            books.raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            time.sleep(0.02)
+        assert {answer.result().overall_code for answer in answers} == {OK}
+        assert (spent(caller, "calls"), spent(caller, "tokens")) == (400, 1_200)
+        books.check()

@@ -98,7 +98,9 @@ def test_what_answers_took_is_charged_at_their_end(start: Start, transport: str,
 def test_as_envoy_gateway_configures_it(start: Start, transport: str) -> None:
     """No entry of ours, a path as the domain: the settings say the rest."""
     user = {"request_headers": {"header_name": "x-user", "descriptor_key": "rule-0-match-0"}}
-    limits = [PEEK | {"actions": [user]}, METERED | {"actions": [user]}]
+    rule = "httproute/default/llm/rule/0/match/0/llm_example_com"
+    actions = [{"generic_key": {"descriptor_key": rule, "descriptor_value": rule}}, user]
+    limits = [PEEK | {"actions": actions}, METERED | {"actions": actions}]
     sidecar = start(TRANSPORT=transport, ENVOY="true", RATE_LIMIT_TENANT="acme", RATE_LIMIT_UNIT="tokens")
     with (
         Caller(sidecar, tenant="acme") as caller,

@@ -198,6 +198,18 @@ async def test_a_stale_plan_charges_nothing(backend: Backend, stale: dict[str, A
     assert backend.dump() == before
 
 
+@pytest.mark.contract(8)
+@pytest.mark.parametrize(("at", "fits"), [(-1, False), (0, True), (86_399_999, True), (86_400_000, False)])
+async def test_a_plan_serves_within_its_windows_only(backend: Backend, at: int, fits: bool) -> None:
+    desk = await desk_at(backend, budget("daily", 500))
+    plan = desk.plan()
+    backend.set_clock(plan.valid_from_ms + at)
+    ask, take = (each._replace(plan=plan) for each in (desk.charging("a", 1), desk.taking(1).charge))
+    again = Again(backend.now_ms, 0)
+    assert ((await desk.store.charge(ask)) != again) == fits
+    assert ((await desk.store.take([desk.taking(1)._replace(charge=take)])) != again) == fits
+
+
 @pytest.mark.contract(10)
 async def test_what_a_new_period_grants_pays_and_is_in_the_ledger_before_it(backend: Backend) -> None:
     desk = await desk_at(backend, WalletTemplate("org", grant=Grant(100, DAY)))

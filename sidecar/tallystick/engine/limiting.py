@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tallystick.core.decision import NOTHING, BudgetState, Refusal, explain_refusal
+from tallystick.core.decision import NOTHING, BudgetState, Refusal, explain_refusal, too_small
 from tallystick.core.errors import StoreUnavailable
 from tallystick.core.hold import hold_body
 from tallystick.core.plan import SLOTS, Plan, Taken
@@ -147,10 +147,8 @@ def _amounts(hits: Hits, plan: Plan) -> tuple[Taken, Taken]:
 def _ask(plan: Plan, hits: Hits, take_id: str, lost: bool) -> TakeAsk:
     """`lost`: no descriptor of the request meets any budget or wallet."""
     takes, needs = _amounts(hits, plan)
-    refusal = plan.refuses(needs.nano_usd, needs.tokens)
-    if refusal in UNMET and not lost:
-        refusal = Reason.NONE
-    if not refusal and needs.requests > plan.most.requests:
+    refusal = plan.refusal if lost or plan.refusal not in UNMET else Reason.NONE
+    if not refusal and too_small(plan.budgets, needs):
         refusal = Reason.CAN_NEVER_FIT
     body = hold_body(plan, subject_text(hits.subject))
     charge = ChargeAsk(plan, take_id, "taken", *takes[:3], "", body, KEEP_MS)

@@ -1,5 +1,6 @@
 """From a rate limit request of Envoy to what its descriptors take."""
 
+import re
 from typing import Any
 
 from tallystick.core.errors import InvalidArgument
@@ -19,6 +20,9 @@ from tallystick.services.reading import TENANT
 UNITS = {"requests": Unit.REQUESTS, "tokens": Unit.TOKENS, "nano_usd": Unit.NANO_USD}
 REPORTS = {"true": HitKind.REPORT, "false": HitKind.CHECK}
 MOST_DESCRIPTORS = 32
+NOT_OF_A_NAME = re.compile(r"[^a-z0-9_.-]")
+MOST_OF_A_NAME = 64
+"""Characters of a label's name."""
 
 
 class DescriptorReader:
@@ -67,6 +71,11 @@ class DescriptorReader:
         return Hits(_subject(place, entries), model, provider, UNITS[unit], amount, kind)
 
 
+def label_name(key: str) -> str:
+    """The label of a key; Envoy Gateway names some after the path of a route."""
+    return key if LABEL_NAME.fullmatch(key) else NOT_OF_A_NAME.sub("_", key.lower())[:MOST_OF_A_NAME]
+
+
 def _entries(place: str, entries: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in entries:
@@ -79,10 +88,14 @@ def _entries(place: str, entries: Any) -> dict[str, str]:
 def _subject(place: str, entries: dict[str, str]) -> Subject:
     """Dimensions by their names; every other entry is a label."""
     values = {name: entries.pop(name) for name in DIMENSIONS if name in entries}
-    for key in entries:
-        if not LABEL_NAME.fullmatch(key):
-            raise InvalidArgument(f"{place}.entries", "expected keys of 1 to 64 of [a-z0-9_.-]")
-    subject = Subject(**values, labels=tuple(sorted(item for item in entries.items() if item[1])))
+    labels: dict[str, str] = {}
+    for key, value in entries.items():
+        name = label_name(key)
+        if name in labels:
+            raise InvalidArgument(f"{place}.{name}", "expected one entry of this label; give one another key")
+        if value:
+            labels[name] = value
+    subject = Subject(**values, labels=tuple(sorted(labels.items())))
     try:
         check_subject(subject)
     except InvalidArgument as error:
