@@ -273,11 +273,12 @@ async def test_all_are_taken_or_none(backend: Backend) -> None:
 
 
 @pytest.mark.contract(2)
-async def test_a_refusal_that_no_counter_can_change_writes_nothing(backend: Backend) -> None:
+@pytest.mark.parametrize("why", [Reason.TENANT_SUSPENDED, Reason.MODEL_NOT_ALLOWED, Reason.CAN_NEVER_FIT])
+async def test_a_refusal_that_no_counter_can_change_writes_nothing(backend: Backend, why: Reason) -> None:
     desk = await desk_with_everything(backend)
     before = backend.dump()
-    took = await desk.take(desk.taking(1), desk.taking(1, refusal=Reason.MODEL_NOT_ALLOWED))
-    assert [verdict.reason for verdict in took.verdicts] == [Reason.NONE, Reason.MODEL_NOT_ALLOWED]
+    took = await desk.take(desk.taking(1), desk.taking(1, refusal=why))
+    assert [verdict.reason for verdict in took.verdicts] == [Reason.NONE, why]
     assert backend.dump() == before
 
 
