@@ -278,7 +278,7 @@ async def test_a_refusal_that_no_counter_can_change_writes_nothing(backend: Back
     desk = await desk_with_everything(backend)
     before = backend.dump()
     took = await desk.take(desk.taking(1), desk.taking(1, refusal=why))
-    assert [verdict.reason for verdict in took.verdicts] == [Reason.NONE, why]
+    assert [verdict[:2] for verdict in took.verdicts] == [(Reason.NONE, 0), (why, 0)]
     assert backend.dump() == before
 
 
