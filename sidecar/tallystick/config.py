@@ -110,6 +110,15 @@ class Settings(BaseSettings):
     drain_timeout: Duration = Field(
         timedelta(seconds=30), description="How long open calls may take to finish at shutdown."
     )
+    envoy: bool = Field(
+        False, description="Whether to serve Envoy's own services beside ours: the rate limit service."
+    )
+    rate_limit_tenant: TenantName = Field(
+        "", description="The tenant of rate limit requests whose domain is not a tenant's name."
+    )
+    rate_limit_unit: Literal["requests", "tokens", "nano_usd"] = Field(
+        "requests", description="What `hits_addend` counts where a descriptor has no entry `unit`."
+    )
     reflection: bool = Field(False, description="Whether to serve gRPC reflection.")
     preload_tokenizers: bool = Field(
         True, description="Load vocabularies at start (about 85 MB), rather than within the first call."

@@ -24,7 +24,7 @@ from tallystick.observe.metrics import Metrics
 from tallystick.services.admin import AdminService
 from tallystick.services.admission import Admission
 from tallystick.services.budget import BudgetService
-from tallystick.services.servers import Servers
+from tallystick.services.servers import Register, Servers
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
 from tallystick.store.valkey import ValkeyStore
@@ -119,7 +119,9 @@ class Sidecar:
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
         admin = AdminService(self._administration, of_admin, metrics)
         servers = self._servers
-        add_budget = partial(add_BudgetServiceServicer_to_server, budget)
+        add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
+        if settings.envoy:
+            add_budget = self._with_envoy(add_budget)
         add_admin = partial(add_AdminServiceServicer_to_server, admin)
         if settings.listen:
             await servers.listen_tcp(settings.listen, add_budget)
@@ -127,6 +129,14 @@ class Sidecar:
             await servers.listen_unix(settings.socket, add_budget)
         if settings.admin_socket:
             await servers.listen_unix(settings.admin_socket, add_admin, admin=True)
+
+    def _with_envoy(self, add_budget: Register) -> Register:
+        """Envoy's services beside ours; their messages are loaded for those who want them."""
+        from tallystick.services.rate_limit import RateLimitService, beside
+
+        admission, settings = self._admissions[0], self.settings
+        defaults = {"tenant": settings.rate_limit_tenant, "unit": settings.rate_limit_unit}
+        return beside(add_budget, RateLimitService(self._engine.limiter, admission, self.metrics, **defaults))
 
     async def _drain(self) -> None:
         """Calls at work finish and are answered; then the listeners end."""

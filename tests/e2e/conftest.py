@@ -21,6 +21,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[SidecarProcess]:
             LISTEN="127.0.0.1:0",
             HTTP_LISTEN="127.0.0.1:0",
             LOG_LEVEL="debug",
+            ENVOY="true",
         )
         process.start()
         try:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from envoy.service.ratelimit.v3 import rls_pb2
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,11 +15,12 @@ from tallystick.v1 import admin_pb2 as apb
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import Books
 from tests.e2e.caller import Caller, fails, seconds
+from tests.e2e.limits import descriptor
 from tests.servers import SidecarProcess
 
 EXAMPLES = {
     f"/{service.full_name}/{method.name}": method.input_type.name
-    for module in (pb, apb)
+    for module in (pb, apb, rls_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
@@ -49,6 +51,8 @@ def messages() -> list[Message]:
         ),
         pb.ReleaseRequest(tenant="fuzz", reservation_id="r"),
         pb.ExtendRequest(tenant="fuzz", reservation_id="r", extension_id="e", ttl=seconds(5), more=cost),
+        pb.ChargeRequest(tenant="fuzz", charge_id="c", subject=subject, model="m", usage=pb.Usage(input=1)),
+        rls_pb2.RateLimitRequest(domain="fuzz", descriptors=[descriptor(3, user="alice", unit="tokens")]),
         pb.BalanceRequest(tenant="fuzz", subject=subject, model="m"),
         pb.ReserveBatchRequest(requests=[reserve, reserve]),
         pb.SettleBatchRequest(requests=[settle, settle]),
@@ -125,6 +129,8 @@ def test_a_message_above_the_limit_is_refused_by_the_transport(fuzzed: Caller) -
 
 
 def test_the_sidecar_is_none_the_worse(fuzzed: Caller) -> None:
-    fuzzed.credit(10)
-    fuzzed.allowed(1)
+    with Caller(fuzzed.sidecar) as caller:  # the charges of the fuzzed one left a debt
+        caller.apply("wallets: {org: {}}")
+        caller.credit(10)
+        caller.allowed(1)
     assert "unexpected error" not in fuzzed.sidecar.log

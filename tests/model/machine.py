@@ -15,12 +15,13 @@ from tallystick.core.learning import Counts, Pair
 from tallystick.core.lots import LotKind, read_lots
 from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.plan import Plan, Taken, WalletLine
 from tallystick.core.policy import Unit
 from tallystick.core.price import free_price
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.store.asks import (
+    ChargeAsk,
     CreditAsk,
     ExtendAsk,
     Extended,
@@ -30,6 +31,8 @@ from tallystick.store.asks import (
     Refused,
     ReserveAsk,
     SettleAsk,
+    TakeAsk,
+    Took,
     Try,
 )
 from tallystick.store.base import Store
@@ -65,6 +68,11 @@ NEWS = st.dictionaries(
     st.dictionaries(st.sampled_from([0, 3, 11, 480]), st.sampled_from([1, 7, 600, 3_000]), max_size=3),
     min_size=1,
 )
+KEEP = st.sampled_from([0, 0, 1_000, 60_000])
+COSTS = st.lists(
+    st.tuples(USERS, EITHER, EITHER, st.sampled_from([0, 1, 1, 3]), st.booleans()), min_size=1, max_size=3
+)
+"""User, nano-dollars, tokens and requests of each; whether it only looks."""
 VERSIONS_OFF = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
 MOVE_IDS = st.sampled_from(["a", "b", "c", "start0", "", "", "", ""])
 """Empty: a new one."""
@@ -243,6 +251,63 @@ class Stores(RuleBasedStateMachine):
             ask = SettleAsk(reservation_id, content, mode, nano_usd, None, estimated, "o", "", record)
             asks.append(partial(settle_with, tenant, ask))
         self.world.both_at_once(asks)
+
+    @rule(
+        which=NEW, tenant=TENANTS, user=USERS, session=SESSIONS, off=VERSIONS_OFF, nano_usd=EITHER,
+        tokens=EITHER, requests=st.sampled_from([0, 1, 1, 1, 7]), late_ms=LATE, keep_ms=KEEP,
+        content=st.sampled_from(["c", "c", "", "p"]),
+    )  # fmt: skip
+    def charge(
+        self,
+        which: int,
+        tenant: str,
+        user: str,
+        session: str,
+        off: int,
+        nano_usd: int,
+        tokens: int,
+        requests: int,
+        late_ms: int,
+        keep_ms: int,
+        content: str,
+    ) -> None:
+        tenant, charge_id = self.one_of_the_known(which, tenant)
+        plan = self.plan(tenant, user, session, off=off, late_ms=late_ms)
+        body = hold_body(plan, f"user={user}")
+        ask = ChargeAsk(plan, charge_id, content, nano_usd, tokens, requests, "i=1", body, keep_ms)
+        self.world.both(lambda store: store.charge(ask))
+
+    @rule(
+        tenant=TENANTS, costs=COSTS, session=SESSIONS, priority=PRIORITIES, off=VERSIONS_OFF, late_ms=LATE,
+        keep_ms=KEEP, known=st.sampled_from([False] * 5 + [True]),
+        refusal=st.sampled_from([Reason.NONE] * 30 + list(Reason)),
+    )  # fmt: skip
+    def take(
+        self,
+        tenant: str,
+        costs: list[tuple[str, int, int, int, bool]],
+        session: str,
+        priority: str,
+        off: int,
+        late_ms: int,
+        keep_ms: int,
+        known: bool,
+        refusal: Reason,
+    ) -> None:
+        """And a refusal before which nothing had to end leaves everything as it was."""
+        asks = []
+        for user, nano_usd, tokens, requests, looks in costs:
+            plan = self.plan(tenant, user, session, off=off, late_ms=late_ms, priority=priority)
+            amounts = (0, 0, 0) if looks else (nano_usd, tokens, requests)
+            take_id = self.one_of_the_known(0, tenant)[1] if known else f"t{next(self.ids)}"
+            charge = ChargeAsk(plan, take_id, "t", *amounts, "", hold_body(plan, ""), keep_ms)
+            asks.append(TakeAsk(charge, Taken(nano_usd, tokens, requests), refusal))
+        state = self.world.memory.state()
+        ends = min(state.due.values(), default=self.now_ms() + 1) <= self.now_ms()
+        before = None if ends else str(state)
+        reply = self.world.both(lambda store: store.take(asks))
+        if before is not None and type(reply) is Took and any(each.reason for each in reply.verdicts):
+            assert str(self.world.memory.state()) == before
 
     @rule(
         which=KNOWN, mode=st.sampled_from(MODES), nano_usd=st.one_of(SMALL, SOME, st.none()),

@@ -184,7 +184,7 @@ def differences(name: str, here: Any, there: Any) -> str:
 def _counters(state: State) -> set[str]:
     named = {name[:-2] for name in state.count}
     for entry in state.log:
-        if entry.fields["kind"] == "reserve":
+        if entry.fields["kind"] in ("reserve", "charge"):
             named |= {cells[0] for cells in json.loads(entry.fields["body"])[1]}
     return named
 

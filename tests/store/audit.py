@@ -151,7 +151,9 @@ def check_money(state: State) -> None:
             funds[entry.get("to", "")] += int(entry["amount"])
         elif entry["kind"] == "reserve":
             charged[key] = (entry["wallet"], 0)
-        elif entry["kind"] in ("settle", "expire", "release"):
+        elif entry["kind"] in ("settle", "expire", "release", "charge"):
+            if entry["kind"] == "charge":
+                charged[key] = (entry["wallet"], 0)
             if entry.get("tally"):
                 paying = read_hold(entry["tally"]).wallet
                 charged[key] = (paying[0] if paying else "", 0)
@@ -171,7 +173,7 @@ def check_drawn(state: State) -> None:
     """What was drawn for a hold is at most what it was charged; the rest was debt."""
     drawn: dict[str, int] = defaultdict(int)
     for _, entry in state.log:
-        if entry["kind"] in ("settle", "expire", "release"):
+        if entry["kind"] in ("settle", "expire", "release", "charge"):
             lots = read_lots(entry["drawn"])
             assert all(lot.amount > 0 for lot in lots)
             drawn[f"{entry['tenant']}:r:{entry['id']}"] = sum(lot.amount for lot in lots)

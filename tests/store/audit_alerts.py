@@ -43,8 +43,11 @@ class Books:
             hold, nano, tokens = self.holds[key], int(entry["nano"]), int(entry["tokens"])
             hold.nano_usd, hold.tokens = hold.nano_usd + nano, hold.tokens + tokens
             return self._add(hold, nano, tokens, 0, None, at_ms)
-        if kind not in ("settle", "expire", "release"):
+        if kind not in ("settle", "expire", "release", "charge"):
             return []
+        if kind == "charge":
+            self.holds[key] = _hold_of(entry | {"nano": "0", "tokens": "0"})
+            self.holds[key].state = HoldState.LOST
         if entry.get("tally"):
             self.holds[key] = read_hold(entry["tally"])
             self.holds[key].state = HoldState.LOST

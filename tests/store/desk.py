@@ -10,13 +10,15 @@ from tallystick.core.lots import Account, Lot, LotKind
 from tallystick.core.matching import make_plan
 from tallystick.core.outcome import Mode
 from tallystick.core.packing import compact
-from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.plan import Plan, Taken, WalletLine
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
 from tallystick.store.asks import (
     Again,
+    ChargeAsk,
+    Charged,
     Counters,
     CreditAsk,
     ExtendAsk,
@@ -31,6 +33,8 @@ from tallystick.store.asks import (
     ReserveAsk,
     SettleAsk,
     Settled,
+    TakeAsk,
+    Took,
     Try,
 )
 from tallystick.store.base import Store
@@ -193,6 +197,41 @@ class Desk:
             self.tallies[reservation_id] if tally else "",
         )
         return await self.store.settle(self.policy.tenant, ask)
+
+    def charging(
+        self,
+        charge_id: str = "",
+        nano_usd: int = 0,
+        tokens: int = 0,
+        requests: int = 1,
+        *,
+        content: str = "",
+        keep_ms: int = 0,
+        **about: Any,
+    ) -> ChargeAsk:
+        """A cost that nothing was held for."""
+        plan, content = self.plan(**about), content or f"charge {nano_usd}/{tokens}"
+        body, charge_id = hold_body(plan, "user=alice"), charge_id or f"x{next(self.ids)}"
+        return ChargeAsk(plan, charge_id, content, nano_usd, tokens, requests, "", body, keep_ms)
+
+    async def charge(self, charge_id: str = "", nano_usd: int = 0, tokens: int = 0, **more: Any) -> Charged:
+        """Charges it."""
+        reply = await self.store.charge(self.charging(charge_id, nano_usd, tokens, **more))
+        assert isinstance(reply, Charged), reply
+        return reply
+
+    def taking(
+        self, nano_usd: int = 0, tokens: int = 0, requests: int = 1, needs: Taken | None = None, **more: Any
+    ) -> TakeAsk:
+        """A cost that is charged where there is room for it, or for what it needs."""
+        needs, refusal = needs or Taken(nano_usd, tokens, requests), more.pop("refusal", Reason.NONE)
+        return TakeAsk(self.charging("", nano_usd, tokens, requests, **more), needs, refusal)
+
+    async def take(self, *asks: TakeAsk) -> Took:
+        """Takes all of them, or none."""
+        reply = await self.store.take(asks)
+        assert isinstance(reply, Took), reply
+        return reply
 
     async def release(self, reservation_id: str) -> Released:
         """Nothing was sent."""

@@ -32,7 +32,7 @@ TESTS += ["tests/store/test_contract_windows.py", "tests/store/test_contract_led
 TESTS += ["tests/store/test_contract_learning.py"]
 TESTS += ["tests/store/test_contract_funds.py", "tests/store/test_contract_grants.py"]
 TESTS += ["tests/store/test_contract_limits.py", "tests/store/test_contract_rolling.py"]
-TESTS += ["tests/store/test_contract_alerts.py"]
+TESTS += ["tests/store/test_contract_alerts.py", "tests/store/test_contract_charges.py"]
 TESTS += ["tests/store/test_clock_and_keys.py", "tests/model"]
 ENOUGH = {"TALLYSTICK_TEST_EXAMPLES": "100", "TALLYSTICK_TEST_SHRINK": "0", "TALLYSTICK_TEST_SEED": "1"}
 PATIENCE_S = 120
@@ -69,6 +69,33 @@ UNSEEN: dict[tuple[str, str], str] = {
     ): "none is dropped",
     ("learn.lua", "if true then keep_the_most_used(names, totals, is_new, dropped) end"): "none is dropped",
     ("learn.lua", "return {1, now, seq, epoch, replies}"): "there is one reply",
+    (
+        "_direct.lua",
+        "return #fields > 1 and call('HMGET', COUNT, unpack(fields)) or {}",
+    ): "there are two of each",
+    (
+        "charge.lua",
+        "#hold.drawn >= 0 and cjson.encode(hold.drawn) or '', values_of(hold.budgets)}",
+    ): "an empty list is read as none",
+    (
+        "charge.lua",
+        "if version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0 then",
+    ): "the same",
+    (
+        "charge.lua",
+        "if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] - 0 then",
+    ): "the same",
+    (
+        "take.lua",
+        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0) then",
+    ): "the same",
+    (
+        "take.lua",
+        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] - 0) then",
+    ): "the same",
+    ("take.lua", "if replayed then return {4, now, seq, epoch, verdicts} end"): "the verdicts say it",
+    ("take.lua", "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end"): "nothing more is due",
+    ("take.lua", "return {1, now, seq, epoch, verdicts}"): "the verdicts say it",
 }
 """(file, mutated line) → why nobody can see it."""
 

@@ -42,6 +42,8 @@ async def one_random_step(desk: Desk, dice: random.Random) -> None:
         lambda: desk.settle(reservation_id, nano, tokens, mode=dice.choice(list(Mode))),
         lambda: desk.release(reservation_id),
         lambda: desk.extend(reservation_id, dice.choice(["", "e", "f"]), nano, tokens, user=user),
+        lambda: desk.store.charge(desk.charging(reservation_id, nano, tokens, content="x", user=user)),
+        lambda: desk.store.take([desk.taking(nano, tokens, user=user), desk.taking(0, 2)]),
         lambda: desk.credit("org", 100, kind=dice.choice(list(LotKind)[1:]), expires_ms=expires_ms),
         lambda: desk.move(dice.choice([MoveKind.DEBIT, MoveKind.ALLOCATE]), "org", target, nano, user=user),
         lambda: desk.move(MoveKind.RECLAIM, "user", "org", dice.choice([0, 2]), user=user),

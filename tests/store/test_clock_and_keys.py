@@ -50,6 +50,8 @@ WRITES: dict[str, Verb] = {
     "refuse": lambda desk: desk.release("never"),
     "extend time": lambda desk: desk.extend("a"),
     "extend money": lambda desk: desk.extend("a", "e", 1),
+    "charge": lambda desk: desk.charge("c", 1),
+    "take": lambda desk: desk.take(desk.taking(1)),
     "credit": lambda desk: desk.credit("org", 1),
     "policy": lambda desk: desk.store.apply_policy("other", "a document", None),
     "sweep": lambda desk: desk.store.sweep(0, 1),

@@ -47,12 +47,14 @@ async def test_every_verb_is_one_evalsha(server_backend: ServerBackend) -> None:
         await desk.extend(names[0], "e", 5)
         await desk.settle(names[0], 7)
         await desk.release(names[1])
+        await desk.charge(nano_usd=3)
+        await desk.take(desk.taking(1), desk.taking(2))
         await desk.balance()
         await desk.credit("org", 1)
         await desk.store.sweep(0, 10)
         await desk.store.apply_policy("other", "a document", None)
     counted = calls(server_backend)
-    assert counted["evalsha"] == 9
+    assert counted["evalsha"] == 11
     assert counted.keys().isdisjoint({"eval", "script|load", "multi"})
 
 
@@ -163,7 +165,8 @@ async def test_a_full_store_refuses_to_spend_and_still_ends(own_backend: ServerB
         await desk.hold(name, 10)
     backend.raw.config_set("maxmemory", "1mb")
     before = backend.dump()
-    for spend in (desk.reserve(10), desk.extend("open", "e", 1), desk.credit("org", 1)):
+    takes = desk.take(desk.taking(1))
+    for spend in (desk.reserve(10), desk.extend("open", "e", 1), desk.credit("org", 1), takes):
         with pytest.raises(StoreUnavailable, match="answers OOM"):
             await spend
     with pytest.raises(StoreUnavailable, match="answers OOM"):
@@ -171,7 +174,8 @@ async def test_a_full_store_refuses_to_spend_and_still_ends(own_backend: ServerB
     assert backend.dump() == before
     assert (await desk.settle("settled", 7)).nano_usd == 7
     assert (await desk.release("released")).known
-    assert (await desk.balance())[1:3] == [10**12 - 7, 10]
+    assert (await desk.charge("charged", 3)).nano_usd == 3
+    assert (await desk.balance())[1:3] == [10**12 - 10, 10]
     assert (await desk.store.sweep(0, 10)).open_holds == 1
     backend.raw.config_set("maxmemory", "0")
     assert isinstance(await desk.extend("open", "e", 1), Extended)

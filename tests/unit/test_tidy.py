@@ -13,7 +13,7 @@ SCRIPTS = sorted((ROOT / "sidecar/tallystick/store/lua").glob("*.lua"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 MODULE_LINES, FUNCTION_LINES, SCRIPT_LINES = 300, 40, 120
-LONG_MODULES = {"store/memory.py": 321}
+LONG_MODULES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {"engine/engine.py:reserve": 41, "core/matching.py:make_plan": 48}
 BANNED_NAMES = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)(_|$)")
 

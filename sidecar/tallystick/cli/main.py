@@ -12,6 +12,7 @@ from tallystick.cli.about import demo, version
 from tallystick.cli.backtest import backtest
 from tallystick.cli.balances import balance
 from tallystick.cli.budgets import list_budgets, show_budget
+from tallystick.cli.charges import charge
 from tallystick.cli.envoy import check, config
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
@@ -136,6 +137,12 @@ register(
     settle,
     "tallystick settle acme r-17 --outcome completed --input 1180 --output 312",
     "tallystick settle acme r-17 --usage answer.json",
+)
+register(
+    app,
+    charge,
+    "tallystick charge acme --user alice --model gpt-5-mini --input 1180 --output 312 --id batch-17",
+    "tallystick charge acme --team search --cost '4.20 USD' --id invoice-9",
 )
 register(app, release, "tallystick release acme r-17")
 register(app, extend, "tallystick extend acme r-17 --ttl 10m --more '0.10 USD' --id x-1")

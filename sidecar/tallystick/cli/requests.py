@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tallystick.v1 import budget_pb2 as pb
 
 ESTIMATE_PANEL = "What the call may take: tokens, a cost, or the request"
+ONE_WAY = "expected one way to say what the call took: tokens, --usage, or --cost"
 ACTUAL_PANEL = "What the call took: tokens, the provider's usage, or a cost"
 
 
@@ -98,6 +99,11 @@ class ActualOptions:
         classes = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning")
         return {name: value for name in classes if (value := getattr(self, name)) is not None}
 
+    @property
+    def ways(self) -> int:
+        """How many of the three are used."""
+        return [bool(self.tokens()), bool(self.cost), bool(self.usage)].count(True)
+
 
 def subject_message(options: SubjectOptions) -> "pb.Subject":
     """Make the subject that the options name."""
@@ -137,7 +143,7 @@ def put_estimate(message: "pb.ReserveRequest", options: EstimateOptions) -> None
         message.request.CopyFrom(type(message.request)(api=f"API_{options.api.name}", body=body))
 
 
-def put_actual(message: "pb.SettleRequest", options: ActualOptions) -> None:
+def put_actual(message: "pb.SettleRequest | pb.ChargeRequest", options: ActualOptions) -> None:
     """Set what the call took, if the options say so.
 
     Raises:
@@ -145,10 +151,8 @@ def put_actual(message: "pb.SettleRequest", options: ActualOptions) -> None:
 
     """
     tokens = options.tokens()
-    if [bool(tokens), bool(options.cost), bool(options.usage)].count(True) > 1:
-        raise CommandError(
-            ExitCode.USAGE, "expected one way to say what the call took: tokens, --usage, or --cost"
-        )
+    if options.ways > 1:
+        raise CommandError(ExitCode.USAGE, ONE_WAY)
     if options.cost:
         message.cost.CopyFrom(read_cost("--cost", options.cost))
     elif options.usage:
@@ -157,6 +161,18 @@ def put_actual(message: "pb.SettleRequest", options: ActualOptions) -> None:
         for name, value in tokens.items():
             setattr(message.usage, name, value)
         message.usage.SetInParent()
+
+
+def put_used(message: "pb.ChargeRequest", options: ActualOptions) -> None:
+    """Set what was used.
+
+    Raises:
+        CommandError: the options say it in no way, or in several.
+
+    """
+    if options.ways != 1:
+        raise CommandError(ExitCode.USAGE, ONE_WAY)
+    put_actual(message, options)
 
 
 def usage_of(body: bytes) -> bytes:

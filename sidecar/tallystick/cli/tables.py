@@ -110,7 +110,7 @@ def draws_text(drawn: Iterable[pb.Draw], unit: pb.Unit) -> str:
     )
 
 
-def payment_lines(settled: pb.SettleResponse) -> list[str]:
+def payment_lines(settled: pb.SettleResponse | pb.ChargeResponse) -> list[str]:
     """Say which wallet paid, from which lots, and what they did not cover."""
     if not settled.wallet:
         return []

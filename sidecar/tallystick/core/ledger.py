@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 KINDS = (
-    *("reserve", "settle", "release", "refuse", "expire", "extend"),
+    *("reserve", "settle", "release", "refuse", "expire", "extend", "charge"),
     *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
     *("alert", "policy"),
 )
@@ -69,6 +69,11 @@ def _apply(fields: dict[str, str], counters: Counters, holds: dict[str, Hold]) -
             holds[key].state = State.LOST
         charged = tuple(int(fields.get(name, 0)) for name in ("nano", "tokens", "requests"))
         _charge(counters, holds[key], charged, int(fields["at"]), int(fields["lapsed"]))
+    elif kind == "charge":
+        answer = compact(["", int(fields["at"]), fields["wallet"], fields["wallet_unit"]])
+        hold = Hold(State.LOST, 0, 0, 0, answer=answer, body=fields["body"])
+        charged = tuple(int(fields[name]) for name in ("nano", "tokens", "requests"))
+        _charge(counters, hold, charged, int(fields["at"]), int(fields["lapsed"]))
     elif kind in FUNDS:
         _move(fields, counters)
     elif kind not in KINDS:

@@ -23,3 +23,8 @@ class Usage(NamedTuple):
     def total(self) -> int:
         """Tokens in and out."""
         return self.total_input + self.output
+
+    @property
+    def text(self) -> str:
+        """What is not 0, as the ledger keeps it: `input=980,output=312`."""
+        return ",".join(f"{name}={n}" for name, n in zip(self._fields, self, strict=True) if n)

@@ -1,5 +1,6 @@
 """What a caller asks the engine, as plain values. Adapters make these."""
 
+from enum import Enum, auto
 from typing import NamedTuple
 
 from tallystick.core.lots import LotKind
@@ -56,6 +57,43 @@ class SettleCall(NamedTuple):
     tally: bytes
     outcome: Outcome
     actual: Usage | Cost | None
+
+
+class ChargeCall(NamedTuple):
+    """Charges a cost that nothing was held for."""
+
+    tenant: str
+    charge_id: str
+    content: str
+    subject: Subject
+    model: str
+    provider: str
+    used: Usage | Cost
+    requests: int = 1
+    keep_ms: int = 0
+    """How long a retry gets the same answer; 0: as long as an ended hold."""
+
+
+class HitKind(Enum):
+    """What hits are."""
+
+    CHECK = auto()
+    """Taken if there is room; what is taken of none looks whether there is any."""
+    REPORT = auto()
+    """Of what was spent: recorded in any case."""
+    EITHER = auto()
+    """Nobody says which: recorded in any case, and the answer tells whether there was room."""
+
+
+class Hits(NamedTuple):
+    """What one descriptor of a rate limit request takes, of one unit alone."""
+
+    subject: Subject
+    model: str
+    provider: str
+    unit: Unit
+    amount: int
+    kind: HitKind
 
 
 class ExtendCall(NamedTuple):

@@ -18,10 +18,12 @@ from tallystick.engine.advice import Adviser
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.asks import limits_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
+from tallystick.engine.charging import Charging
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
 from tallystick.engine.explaining import Explanation, explain, refusal_of
 from tallystick.engine.hindsight import Hindsight
 from tallystick.engine.learned import Learned
+from tallystick.engine.limiting import Limiter
 from tallystick.engine.planner import Planner
 from tallystick.engine.rules import Rules
 from tallystick.engine.waiting import Room, look_ahead
@@ -69,6 +71,8 @@ class Engine:
         self._estimator = Estimator(counter, self.learned)
         self._hindsight = Hindsight(self.learned, metrics)
         self._adviser = Adviser(planner)
+        self.charging = Charging(store, planner, metrics, self._check_ready)
+        self.limiter = Limiter(store, planner, metrics, self.charging)
         self._store_seconds = metrics.store
         self._reserve_seconds, self._settle_seconds = metrics.store("reserve"), metrics.store("settle")
         self._tally_key = b""

@@ -139,12 +139,14 @@ class Metrics:
         )
         plain = {
             "shed": "Calls turned away because too many were waiting.",
+            "charges": "Costs charged that nothing was held for.",
             "store_reconnects": "Connections to the store made anew.",
             "plan_hits": "Plans found in the cache.",
             "plan_misses": "Plans that had to be made.",
         }
         counters = {name: _Children(Counter, f"tallystick_{name}", text, ()) for name, text in plain.items()}
         self.shed = counters["shed"].of()
+        self.charges = counters["charges"].of()
         self.store_reconnects = counters["store_reconnects"].of()
         self.plan_hits = counters["plan_hits"].of()
         self.plan_misses = counters["plan_misses"].of()

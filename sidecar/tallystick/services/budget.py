@@ -14,6 +14,7 @@ from tallystick.services.boundary import answered, status_of
 from tallystick.services.reading import (
     check_batch,
     read_balance,
+    read_charge,
     read_extend,
     read_release,
     read_reserve,
@@ -21,6 +22,7 @@ from tallystick.services.reading import (
 )
 from tallystick.services.writing import (
     write_balance,
+    write_charged,
     write_decision,
     write_extension,
     write_released,
@@ -71,6 +73,11 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
         """See the proto."""
         answer = await self._engine.extend(read_extend(request))
         return write_extension(request.reservation_id, answer)
+
+    @answered
+    async def Charge(self, request: pb.ChargeRequest) -> pb.ChargeResponse:
+        """See the proto."""
+        return write_charged(request.charge_id, await self._engine.charging.charge(read_charge(request)))
 
     @answered
     async def Balance(self, request: pb.BalanceRequest) -> pb.BalanceResponse:

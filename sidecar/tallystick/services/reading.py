@@ -22,6 +22,7 @@ from tallystick.core.subject import (
 from tallystick.core.usage import Usage
 from tallystick.engine.calls import (
     BalanceCall,
+    ChargeCall,
     Cost,
     ExtendCall,
     ProviderRequest,
@@ -217,6 +218,30 @@ def read_balance(request: budget_pb2.BalanceRequest) -> BalanceCall:
     return BalanceCall(
         read_tenant(request.tenant), read_subject(request.subject), request.model, request.provider
     )
+
+
+def read_charge(request: budget_pb2.ChargeRequest) -> ChargeCall:
+    """Checks and translates. Raises InvalidArgument."""
+    tenant, charge_id = read_tenant(request.tenant), request.charge_id
+    if not charge_id:
+        raise InvalidArgument("charge_id", "expected an id, so that a retry charges nothing")
+    check_text("charge_id", charge_id, MAX_ID_BYTES)
+    _check_name("model", request.model)
+    _check_name("provider", request.provider)
+    used: Usage | Cost | None = None
+    given = request.WhichOneof("used")
+    if given == "usage":
+        used = _read_usage(request.usage)
+    elif given == "provider_usage":
+        used = parse_usage(request.provider_usage)
+    elif given == "cost":
+        used = _read_cost("cost", request.cost)
+    if used is None:
+        raise InvalidArgument("used", "expected one of usage, provider_usage and cost, with what was used")
+    if not request.model and isinstance(used, Usage):
+        raise InvalidArgument("model", "expected the model that the usage is priced for")
+    subject, content = read_subject(request.subject), f"charge {digest(request)}"
+    return ChargeCall(tenant, charge_id, content, subject, request.model, request.provider, used)
 
 
 def check_batch(size: int) -> None:

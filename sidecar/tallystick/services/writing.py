@@ -17,7 +17,7 @@ from tallystick.services.writing_states import (
     write_wallet,
 )
 from tallystick.services.writing_why import write_advice, write_downgrade
-from tallystick.store.asks import Released, Settled
+from tallystick.store.asks import Charged, Released, Settled
 from tallystick.v1 import budget_pb2 as pb
 
 
@@ -81,6 +81,19 @@ def write_settled(reservation_id: str, settled: Settled) -> pb.SettleResponse:
     )
     if settled.wallet:
         response.wallet, response.wallet_group, unit = parse_counter(settled.wallet)
+        response.wallet_unit = UNITS[unit]
+    return response
+
+
+def write_charged(charge_id: str, charged: Charged) -> pb.ChargeResponse:
+    """What was charged, and what paid for it."""
+    response = pb.ChargeResponse(
+        charge_id=charge_id,
+        charged=pb.Cost(nano_usd=charged.nano_usd, tokens=charged.tokens),
+        drawn=write_draws(charged.drawn),
+    )
+    if charged.wallet:
+        response.wallet, response.wallet_group, unit = parse_counter(charged.wallet)
         response.wallet_unit = UNITS[unit]
     return response
 

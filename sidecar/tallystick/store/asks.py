@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tallystick.core.hold import Hold
 from tallystick.core.lots import Account, Lot, LotKind
 from tallystick.core.outcome import Mode
-from tallystick.core.plan import Plan, WalletLine
+from tallystick.core.plan import Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
 
 
@@ -122,6 +122,66 @@ class Settled(NamedTuple):
     """What was drawn in all, from which of its lots."""
     held_nano_usd: int = 0
     held_tokens: int = 0
+
+
+class ChargeAsk(NamedTuple):
+    """A cost that nothing was held for."""
+
+    plan: Plan
+    charge_id: str
+    content: str
+    """A digest of the request, by which a retry is told from another request."""
+    nano_usd: int
+    tokens: int
+    requests: int
+    usage: str
+    """For the ledger: tokens by class."""
+    body: str
+    """The record's body (`core.hold.hold_body`)."""
+    keep_ms: int = 0
+    """How long a retry gets the same answer; 0: as long as an ended hold."""
+
+
+class Charged(NamedTuple):
+    """What was charged."""
+
+    stamp: Stamp
+    nano_usd: int
+    tokens: int
+    changed: bool
+    """False when it had been charged before."""
+    wallet: str
+    """The counter of the wallet that paid; empty where none did."""
+    drawn: tuple[Lot, ...]
+    values: list[int]
+    """Spent and held of each budget by now."""
+
+
+class TakeAsk(NamedTuple):
+    """A cost that is charged at once, if there is room; nothing of it is ever held."""
+
+    charge: ChargeAsk
+    needs: Taken
+    """What there must be room for. Nothing of it is in flight."""
+    refusal: Reason = Reason.NONE
+    """One that no counter can change."""
+
+
+class Verdict(NamedTuple):
+    """On one of several costs: whether it fits after those before it."""
+
+    reason: Reason
+    binds: int
+    """Which budget refuses, from 1; 0 when it isn't one."""
+    values: list[int]
+    """As they were before it: balance and held of each wallet, spent and held of each budget."""
+
+
+class Took(NamedTuple):
+    """All were charged, or none was: where one verdict is a refusal."""
+
+    stamp: Stamp
+    verdicts: list[Verdict]
 
 
 class Released(NamedTuple):

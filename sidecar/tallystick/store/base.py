@@ -17,6 +17,8 @@ from tallystick.core.lots import Account
 from tallystick.core.plan import Plan
 from tallystick.store.asks import (
     Again,
+    ChargeAsk,
+    Charged,
     Counters,
     CreditAsk,
     ExtendAsk,
@@ -32,6 +34,8 @@ from tallystick.store.asks import (
     Settled,
     StoredPolicy,
     Swept,
+    TakeAsk,
+    Took,
 )
 
 
@@ -60,6 +64,20 @@ class Store(Protocol):
             ReservationNotFound: there is no such hold, and no tally.
             ReservationEnded: the tally is older than the retention.
         """
+        ...
+
+    async def charge(self, ask: ChargeAsk) -> Charged | Again:
+        """Charges a cost that nothing was held for, whatever is left.
+
+        The first wallet with enough pays, else the last of the cascade goes into debt.
+
+        Raises:
+            IdMismatch: the id was used for something else.
+        """
+        ...
+
+    async def take(self, asks: Sequence[TakeAsk]) -> Took | Again:
+        """Charges several costs of one tenant, where there is room for all of them."""
         ...
 
     async def release(self, tenant: str, reservation_id: str) -> Released:

@@ -7,7 +7,7 @@ one slot. A tenant hashes to one partition; every script takes all six keys.
                            force); in partition 0 also schema, partitions, tally_key;
                            time (a seam for tests)
     ts:{p}:count   hash    every counter; `core.counters` names the fields
-    ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`);
+    ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`), or a charge's;
                            TENANT:c:ID → a move of funds that was made;
                            TENANT:e:ID<tab>EXTENSION → an extension that was made;
                            TENANT:q:MODEL:WORKFLOW → how long answers are (`lua/learn.lua`);

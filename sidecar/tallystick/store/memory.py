@@ -13,11 +13,10 @@ from tallystick.core.errors import (
     ReservationEnded,
     ReservationNotFound,
 )
-from tallystick.core.hold import LATE, Hold, State, read_hold
+from tallystick.core.hold import Hold, State, read_hold
 from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry, by_unit
 from tallystick.core.lots import Account
-from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan
 from tallystick.store.asks import (
     Again,
@@ -38,13 +37,15 @@ from tallystick.store.asks import (
     Swept,
 )
 from tallystick.store.keys import partition_of
+from tallystick.store.memory_charge import ChargingInMemory
 from tallystick.store.memory_funds import credit, move
 from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
+from tallystick.store.memory_settle import settle
 
 
-class MemoryStore:
+class MemoryStore(ChargingInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -80,58 +81,7 @@ class MemoryStore:
 
     async def settle(self, tenant: str, ask: SettleAsk) -> Settled:
         """See `Store.settle`."""
-        p, name = self._begin(tenant), f"{tenant}:r:{ask.reservation_id}"
-        stored = p.hold.get(name, "")
-        lost = not stored or stored.startswith(f'["{State.REFUSED}"')
-        if lost and not ask.tally:
-            raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
-        hold = read_hold(ask.tally if lost else stored)
-        if lost:
-            if p.now_ms >= hold.expires_ms + self._retention_ms:
-                raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
-            hold.state = State.LOST
-        was_estimated = hold.state in (State.EXPIRED, State.ESTIMATED)
-        ended_late = hold.ended_as == ask.content + LATE
-        if hold.state in (State.SETTLED, State.ESTIMATED) and (ended_late or hold.ended_as == ask.content):
-            return _settled(p, hold, was_estimated, ended_late, changed=False)
-        if hold.state is State.SETTLED:
-            raise IdMismatch(f"reservation {ask.reservation_id!r} was settled with other content")
-        if was_estimated and ask.estimated:
-            return _settled(p, hold, estimated=True, late=True, changed=False)
-        late = hold.state is not State.OPEN
-        self._settle(p, tenant, ask, hold, ask.tally if lost else "")
-        settled = _settled(p, hold, ask.estimated, late, changed=True)
-        p.end_due(4)
-        return settled
-
-    def _settle(self, p: Partition, tenant: str, ask: SettleAsk, hold: Hold, tally: str) -> None:
-        name = f"{tenant}:r:{ask.reservation_id}"
-        nano_usd, tokens, requests = hold.nano_usd, hold.tokens, 1
-        if ask.mode is Mode.COST:
-            nano_usd = nano_usd if ask.nano_usd is None else ask.nano_usd
-            tokens = tokens if ask.tokens is None else ask.tokens
-        elif ask.mode is Mode.NONE:
-            nano_usd, tokens, requests = 0, 0, 0
-        account, lapsed = p.pay(hold, ask.reservation_id, nano_usd, tokens)
-        p.append(
-            "settle",
-            tenant,
-            ask.reservation_id,
-            nano=nano_usd,
-            tokens=tokens,
-            requests=requests,
-            outcome=ask.outcome,
-            estimated=int(ask.estimated),
-            usage=ask.usage,
-            tally=tally,
-            drawn=drawn_text(hold),
-            lapsed=lapsed,
-        )
-        hold.ended_as = ask.content if hold.state is State.OPEN else ask.content + LATE
-        p.charge(tenant, ask.reservation_id, hold, account, (nano_usd, tokens, requests))
-        hold.state = State.ESTIMATED if ask.estimated else State.SETTLED
-        p.hold[name] = hold.text()
-        p.schedule(f"r:{name}", max(hold.expires_ms, p.now_ms) + self._retention_ms)
+        return settle(self._begin(tenant), tenant, ask, self._retention_ms)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """See `Store.release`."""
@@ -294,21 +244,6 @@ def _replayed(text: str, content: str) -> Replayed:
     if hold.state in (State.RELEASED, State.REFUSED):
         raise ReservationEnded("reservation_id: was released before")
     return Replayed(hold)
-
-
-def _settled(p: Partition, hold: Hold, estimated: bool, late: bool, changed: bool) -> Settled:
-    return Settled(
-        p.stamp(),
-        hold.charged_nano_usd,
-        hold.charged_tokens,
-        estimated,
-        late,
-        changed,
-        hold.wallet[0] if hold.wallet else "",
-        tuple(hold.drawn),
-        hold.nano_usd,
-        hold.tokens,
-    )
 
 
 def _open_hold(p: Partition, name: str, reservation_id: str) -> Hold:

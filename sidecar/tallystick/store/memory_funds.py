@@ -13,8 +13,8 @@ def credit(p: Partition, tenant: str, ask: CreditAsk) -> Account:
     counter = ask.wallet.counter
     content = f"{counter}\t{ask.amount}\t{int(ask.kind)}\t{ask.expires_ms}"
     if not _known(p, tenant, ask.credit_id, content):
-        opened, gone = _open(p, ask.wallet)
-        _append_opened(p, tenant, opened, gone)
+        opened, gone = open_and_lapse(p, ask.wallet)
+        append_opened(p, tenant, opened, gone)
         opened.account.receive(Lot(ask.credit_id, ask.kind, ask.expires_ms, ask.amount))
         lapsed = opened.account.lapse(p.now_ms)  # the lot itself, where it came too late
         p.append(
@@ -43,7 +43,7 @@ def move(p: Partition, tenant: str, ask: MoveAsk) -> Moved:
 
 def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tuple[Lot, ...]]:
     p.end_due(END_BEFORE_REFUSAL)
-    source, (opened, gone) = ask.source.counter, _open(p, ask.source)
+    source, (opened, gone) = ask.source.counter, open_and_lapse(p, ask.source)
     account, back = opened.account, ask.kind is MoveKind.RECLAIM
     available = account.available
 
@@ -56,11 +56,11 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
     amount = available if back and not ask.amount else ask.amount
     if amount > available or amount <= 0:
         raise FundsMissing(f"{available} are available, not {ask.amount}", available)
-    _append_opened(p, tenant, opened, gone)
+    append_opened(p, tenant, opened, gone)
     receiver = None
     if ask.target:
-        receiver, gone = _open(p, ask.target)
-        _append_opened(p, tenant, receiver, gone)
+        receiver, gone = open_and_lapse(p, ask.target)
+        append_opened(p, tenant, receiver, gone)
     p.append(
         ask.kind, tenant, ask.move_id,
         wallet=source, to=target, unit=ask.source.unit, amount=amount, reason=ask.reason,
@@ -77,14 +77,15 @@ def _move(p: Partition, tenant: str, ask: MoveAsk, target: str) -> tuple[int, tu
     return amount, tuple(drawn)
 
 
-def _open(p: Partition, line: WalletLine) -> tuple[Opened, int]:
-    """A wallet without what has expired, which comes second."""
+def open_and_lapse(p: Partition, line: WalletLine) -> tuple[Opened, int]:
+    """A wallet without what has expired, which comes second; nothing is written."""
     account = p.account(line.counter)
     lapsed = account.lapse(p.now_ms)
     return open_wallet(p, line, account), lapsed
 
 
-def _append_opened(p: Partition, tenant: str, opened: Opened, lapsed: int) -> None:
+def append_opened(p: Partition, tenant: str, opened: Opened, lapsed: int) -> None:
+    """Tells of what lapsed and came when a wallet was opened."""
     p.append_lapse(opened.line.counter, lapsed)
     if opened.came:
         p.append_grant(tenant, opened.line, opened.came, opened.lapsed)

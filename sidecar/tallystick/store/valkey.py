@@ -55,6 +55,7 @@ from tallystick.store.asks import (
 from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.valkey_charge import ChargingOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
@@ -63,7 +64,7 @@ SCAN_COUNT = 1_000
 MOST_LINES = 10_000
 
 
-class ValkeyStore:
+class ValkeyStore(ChargingOnValkey):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -182,8 +183,7 @@ class ValkeyStore:
         if reply[0] == AGAIN:
             return Again(reply[1], int(reply[2]))
         cells, width = reply[4], len(ACCOUNT)
-        first = width * len(plan.wallets)
-        second = first + 2 * len(plan.budgets)
+        second = (first := width * len(plan.wallets)) + 2 * len(plan.budgets)
         accounts = [account_of(cells[i : i + width]) for i in range(0, first, width)]
         return Counters(stamp_of(reply), accounts, values_of(cells[first:second]), values_of(cells[second:]))
 

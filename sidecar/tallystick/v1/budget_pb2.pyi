@@ -439,6 +439,42 @@ class ExtendResponse(_message.Message):
     refusal: Refusal
     def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
+class ChargeRequest(_message.Message):
+    __slots__ = ("tenant", "charge_id", "subject", "model", "provider", "usage", "provider_usage", "cost")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    CHARGE_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_USAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    charge_id: str
+    subject: Subject
+    model: str
+    provider: str
+    usage: Usage
+    provider_usage: bytes
+    cost: Cost
+    def __init__(self, tenant: _Optional[str] = ..., charge_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+
+class ChargeResponse(_message.Message):
+    __slots__ = ("charge_id", "charged", "wallet", "wallet_group", "wallet_unit", "drawn")
+    CHARGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    WALLET_UNIT_FIELD_NUMBER: _ClassVar[int]
+    DRAWN_FIELD_NUMBER: _ClassVar[int]
+    charge_id: str
+    charged: Cost
+    wallet: str
+    wallet_group: str
+    wallet_unit: Unit
+    drawn: _containers.RepeatedCompositeFieldContainer[Draw]
+    def __init__(self, charge_id: _Optional[str] = ..., charged: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., wallet_unit: _Optional[_Union[Unit, str]] = ..., drawn: _Optional[_Iterable[_Union[Draw, _Mapping]]] = ...) -> None: ...
+
 class BalanceRequest(_message.Message):
     __slots__ = ("tenant", "subject", "model", "provider")
     TENANT_FIELD_NUMBER: _ClassVar[int]

@@ -65,6 +65,11 @@ class BudgetServiceStub:
                 request_serializer=tallystick_dot_v1_dot_budget__pb2.ExtendRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_budget__pb2.ExtendResponse.FromString,
                 _registered_method=True)
+        self.Charge = channel.unary_unary(
+                '/tallystick.v1.BudgetService/Charge',
+                request_serializer=tallystick_dot_v1_dot_budget__pb2.ChargeRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_budget__pb2.ChargeResponse.FromString,
+                _registered_method=True)
         self.Balance = channel.unary_unary(
                 '/tallystick.v1.BudgetService/Balance',
                 request_serializer=tallystick_dot_v1_dot_budget__pb2.BalanceRequest.SerializeToString,
@@ -131,6 +136,15 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Charge(self, request, context):
+        """Charges a cost that nothing was held for: of a batch, or after the fact. It
+        is recorded whatever is left; a wallet may go into debt by it, and budgets
+        above their limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Balance(self, request, context):
         """The wallets and budgets that a subject's next call would meet.
         """
@@ -184,6 +198,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.Extend,
                     request_deserializer=tallystick_dot_v1_dot_budget__pb2.ExtendRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_budget__pb2.ExtendResponse.SerializeToString,
+            ),
+            'Charge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Charge,
+                    request_deserializer=tallystick_dot_v1_dot_budget__pb2.ChargeRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_budget__pb2.ChargeResponse.SerializeToString,
             ),
             'Balance': grpc.unary_unary_rpc_method_handler(
                     servicer.Balance,
@@ -325,6 +344,33 @@ class BudgetService:
             '/tallystick.v1.BudgetService/Extend',
             tallystick_dot_v1_dot_budget__pb2.ExtendRequest.SerializeToString,
             tallystick_dot_v1_dot_budget__pb2.ExtendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Charge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.BudgetService/Charge',
+            tallystick_dot_v1_dot_budget__pb2.ChargeRequest.SerializeToString,
+            tallystick_dot_v1_dot_budget__pb2.ChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,
