@@ -17,7 +17,7 @@ PAGE = (GUIDES / "rate-limit-service.md").read_text()
 
 def configuration(grpc_port: int, upstream: int, port: int) -> Any:
     """The guide's file, with other ports."""
-    text = (GUIDES / "rate-limit-envoy.yaml").read_text()
+    text = (GUIDES / "envoy/rate-limit.yaml").read_text()
     for written, free in (("50061", grpc_port), ("8080", upstream), ("10000", port)):
         assert text.count(written) == 1
         text = text.replace(written, str(free))

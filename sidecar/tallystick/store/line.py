@@ -12,7 +12,7 @@ from tallystick.core.errors import StoreUnavailable
 from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
 from tallystick.store.wire import Reply
 
-MOST_TOGETHER = 16
+MOST_TOGETHER = 32
 """So many calls leave without waiting for more, so that a script stays short."""
 
 

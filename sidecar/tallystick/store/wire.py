@@ -20,8 +20,8 @@ from tallystick.store.address import StoreAddress
 GRACE_S = 1.0
 """Calls wait this long for a lost connection to come back; after it they fail at once."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.02, 1.0
-MOST_UNSENT = 4
-"""So many commands leave at once, so that the store works while the next are encoded: seen at 32
+MOST_UNSENT_BYTES = 4_096
+"""So much leaves at once, so that the store works while the next commands are encoded: seen at 32
 in flight, a sixth more decisions than when all of a tick left together."""
 
 Reply = Any
@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._pending: deque[Receiver] = deque()
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
         """When the store last answered, or was first asked since (loop time)."""
@@ -90,7 +91,8 @@ class Connection(asyncio.Protocol):
         if not unsent:
             self._loop.call_soon(self._flush)
         unsent.append(message)
-        if len(unsent) == MOST_UNSENT:
+        self._unsent_bytes += len(message)
+        if self._unsent_bytes >= MOST_UNSENT_BYTES:
             self._flush()
         if not self._pending:
             self.progress_at = self._loop.time()
@@ -102,6 +104,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""

@@ -68,4 +68,4 @@ def test_any_report_gives_classes_or_invalid_argument(report: dict[str, Any]) ->
         assert all(0 <= tokens <= MAX_AMOUNT for tokens in usage)
         assert usage.reasoning <= usage.output
         reported = [report.get(name) for name in ("prompt_tokens", "input_tokens", "completion_tokens")]
-        assert usage.total >= max(tokens for tokens in reported if isinstance(tokens, int))
+        assert usage.total >= max((tokens for tokens in reported if isinstance(tokens, int)), default=0)

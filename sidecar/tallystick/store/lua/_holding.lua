@@ -3,34 +3,25 @@ local made, holds, dues = {}, {}, {} -- records by field; then what HSET and ZAD
 local join = table.concat
 local NOBODY = {'', ''}
 
-local function schedule(score, member)
-  local n = #dues
-  dues[n + 1], dues[n + 2] = score, member
-end
-
--- What the wallet that pays holds then; the funds before it stay as they are, for the reply.
-local function hold_funds(payer, wallet, amounts)
-  local account, held = accounts[payer], add(funds[2 * payer], amounts[wallet[2]])
-  funds = {unpack(funds)}
-  funds[2 * payer] = held
-  if account then account.held = held else writes[wallet[1] .. ':h'] = held end
-end
-
 -- What its budgets hold then, and what was spent and held before.
 local function hold_budgets(id, t)
   local values, at, amounts, seen = t.values, t.offset, t.amounts, {}
   for i = 1, #t.budgets do
-    local b = t.budgets[i]
-    local spent, held, unit = values[at + 2 * i - 1] or '0', values[at + 2 * i], b[2]
-    local new_held = add(held or '0', amounts[unit])
-    writes[t.fields[at + 2 * i]] = new_held
-    local retire = not held and unit ~= 'c' and rare().retire_at(b[5], retention_ms)
-    if retire then schedule(retire, 'w:' .. b[1]) end
-    local alerts_at = b[7] and (b[7][1] or 1e9) or 50 -- percent; doubles here, exact where it matters
-    if amounts[unit] ~= '0' and (spent + new_held) * 101 >= (b[6] or b[3]) * alerts_at then
-      rare().tell(tenant, id, b, spent, new_held)
-    end
+    local b, n = t.budgets[i], at + 2 * i
+    local spent, held, amount, left = values[n - 1] or '0', values[n], amounts[b[2]], t.room[i]
     seen[2 * i - 1], seen[2 * i] = spent, held or '0'
+    values[n] = add(held or '0', amount)
+    writes[t.fields[n]] = values[n]
+    local retire = not held and b[2] ~= 'c' and rare().retire_at(b[5], retention_ms)
+    if retire then dues[#dues + 1] = retire; dues[#dues + 1] = 'w:' .. b[1] end
+    local near
+    if left then
+      t.room[i] = left - amount
+      near = t.room[i] <= t.tells[i]
+    else
+      near = (spent + values[n]) * 101 >= (b[6] or b[3]) * (b[7] and (b[7][1] or 1e9) or 50)
+    end
+    if near and amount ~= '0' then rare().tell(tenant, id, b, spent, values[n]) end
   end
   return seen
 end
@@ -45,7 +36,11 @@ local function hold(at, field, t, first)
   end
   append('reserve', tenant, id, 'nano', nano, 'tokens', tokens, 'wallet', wallet[1], 'wallet_unit', wallet[2],
     'body', body)
-  if payer > 0 then hold_funds(payer, wallet, t.amounts) end
+  if payer > 0 then
+    local held = add(funds[2 * payer], t.amounts[wallet[2]])
+    funds[2 * payer] = held
+    if account then account.held = held else writes[wallet[1] .. ':h'] = held end
+  end
   local seen, why, bound, n = join(hold_budgets(id, t), ' '), '0', '', #holds
   if t ~= first then
     why, bound = int(first.reason), first.binds > 0 and first.budgets[first.binds][1] or ''
@@ -54,7 +49,8 @@ local function hold(at, field, t, first)
     .. '",' .. now_text .. ',"' .. wallet[1] .. '","' .. wallet[2] .. '","' .. nano .. '","' .. tokens .. '",' .. expires
     .. ',' .. why .. ',"' .. bound .. '","' .. seen .. '"]\n' .. body
   holds[n + 1], holds[n + 2], made[field] = field, record, record
-  schedule(expires, 'r:' .. field)
+  n = #dues
+  dues[n + 1], dues[n + 2] = expires, 'r:' .. field
   open = open + 1
   local numbers = now_text .. ' ' .. seq_text .. ' ' .. epoch .. ' ' .. expires .. ' ' .. before .. ' ' .. seen
   if t == first then return {0, numbers, payer} end

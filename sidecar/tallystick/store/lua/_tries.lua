@@ -3,7 +3,9 @@
 -- A wallet's line: {counter, unit}, and its grant (see _grants). What a new period
 -- grants is counted here, and written by the first call that it pays.
 local WALLETS, TRIES, FIRST_TRY, OF_A_TRY = 6, 7, 8, 6
-local wallets, funds, accounts = cjson.decode(ARGV[WALLETS]), {}, {}
+local wallets, funds, accounts, of_tries = cjson.decode(ARGV[WALLETS]), {}, {}, tonumber(ARGV[TRIES])
+local first_call, of_a_call = FIRST_TRY + OF_A_TRY * of_tries, 4 + 3 * of_tries
+local many = #ARGV >= first_call + of_a_call
 
 local function add_budget_fields(fields, budgets)
   local n = #fields
@@ -47,7 +49,7 @@ local function read_try(k)
   local at = FIRST_TRY + OF_A_TRY * (k - 1)
   local limits, budgets = ARGV[at + 1], ARGV[at + 3]
   local t = {k = k, pays = ARGV[at] == '1', limits = limits ~= '' and cjson.decode(limits), budgets = cjson.decode(budgets),
-    head = ARGV[at + 2] .. budgets .. ARGV[at + 4], tail = ARGV[at + 5], offset = 0}
+    head = ARGV[at + 2] .. budgets .. ARGV[at + 4], tail = ARGV[at + 5], offset = 0, room = {}}
   if k == 1 then
     t.fields, t.values, t.offset = read_first(t.budgets)
   else
@@ -57,15 +59,17 @@ local function read_try(k)
   return t
 end
 
--- A try, with what earlier calls of this script hold. What a reply tells of is not touched.
+-- A try, with what earlier calls of this script hold.
 local tries = {}
 local function open_try(k)
-  local t = tries[k] or read_try(k)
+  local t = tries[k]
+  if t and of_tries == 1 then return t end
+  t = t or read_try(k)
+  if next(writes) then
+    for i = t.offset + 2, #t.fields, 2 do t.values[i] = writes[t.fields[i]] or t.values[i] end
+  end
+  if many then measure(t) end
   tries[k] = t
-  if not next(writes) then return t end
-  local values, fields = {unpack(t.values)}, t.fields
-  for i = t.offset + 2, #fields, 2 do values[i] = writes[fields[i]] or values[i] end
-  t.values = values
   return t
 end
 
@@ -89,7 +93,7 @@ local function try(t, at)
     t.reason, t.binds = refusal, 0
     return false
   end
-  t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, t.limits)
+  t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, t.limits, t.room)
   if t.reason then return false end
   if refusal == 0 and t.pays then t.payer = payer_of(t.amounts) end
   if refusal == 0 and t.payer then return true end

@@ -30,24 +30,22 @@ local defined
 local function rare()
   if not defined then
     -- include _ends _grants
-    defined = {read_hold = read_hold, end_members = end_members, end_due = end_due, open_account = open_account,
+    -- The answer to a call that was held before.
+    local function replay(record, content)
+      local before = read_hold(record)
+      if before.content ~= content and before.state ~= 'T' then return {4} end
+      if before.state == 'R' or before.state == 'T' then return {5} end
+      return {3, record}
+    end
+    defined = {replay = replay, end_members = end_members, open_account = open_account,
       keep_account = keep_account, renew = renew, append_grant = append_grant, retire_at = retire_at, tell = tell}
   end
   return defined
 end
--- include _tries _holding
+-- include _room _tries _holding
 
-local of_tries, fields, replies = tonumber(ARGV[TRIES]), {}, {}
-local first_call, of_a_call = FIRST_TRY + OF_A_TRY * of_tries, 4 + 3 * of_tries
+local fields, replies = {}, {}
 local known, more -- the records of these fields; whether more may be due (nil: nobody has looked)
-
--- The answer to a call that was held before.
-local function replay(record, content)
-  local before = rare().read_hold(record)
-  if before.content ~= content and before.state ~= 'T' then return {4} end
-  if before.state == 'R' or before.state == 'T' then return {5} end
-  return {3, record}
-end
 
 -- Ends what is due, at most `limit`; whatever was read is read anew then.
 local function end_some(limit)
@@ -90,7 +88,7 @@ for n = 1, #fields do
   local field, at = fields[n], first_call + (n - 1) * of_a_call
   local record = known[n] or made[field]
   if record then
-    replies[n] = replay(record, ARGV[at + 1])
+    replies[n] = rare().replay(record, ARGV[at + 1])
   elseif stale then
     replies[n] = {2, now, version}
   else
