@@ -15,7 +15,7 @@ from redis import Redis
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.wire import MOST_UNSENT, Wire, encode
+from tallystick.store.wire import MOST_UNSENT_BYTES, Wire, encode
 from tests.servers import StoreServer, until
 
 PATIENCE_S = 30.0
@@ -98,9 +98,11 @@ async def test_commands_of_one_tick_leave_in_few_writes(store_server: StoreServe
                 return getattr(transport, name)
 
         connection._transport = Watched()  # type: ignore[assignment]
-        replies = await asyncio.gather(*(wire.run(encode(["ECHO", n])) for n in range(102)))
-        assert replies == [b"%d" % n for n in range(102)]
-        assert [data.count(b"ECHO") for data in writes] == [MOST_UNSENT] * 25 + [102 % MOST_UNSENT]
+        command = encode(["ECHO", "0123456789"])
+        replies = await asyncio.gather(*(wire.run(command) for _ in range(1_000)))
+        assert replies == [b"0123456789"] * 1_000
+        at_once = -(-MOST_UNSENT_BYTES // len(command))
+        assert [data.count(b"ECHO") for data in writes] == [at_once] * (1_000 // at_once) + [1_000 % at_once]
 
 
 async def test_a_command_whose_connection_breaks_is_asked_once_more(
