@@ -30,6 +30,8 @@ from tests.servers import StoreServer
 from tests.store.backends import RETENTION_MS, START_MS
 
 STEPS = 50
+PATIENCE_S = 0 if "TALLYSTICK_TEST_EXAMPLES" in os.environ else 600
+"""0: as long as it takes."""
 
 
 def explore(server: StoreServer, examples: int) -> None:
@@ -59,13 +61,13 @@ def explore(server: StoreServer, examples: int) -> None:
 
 
 @pytest.mark.contract(10)
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(PATIENCE_S)
 def test_memory_equals_valkey(valkey_server: StoreServer) -> None:
     explore(valkey_server, 400)
 
 
 @pytest.mark.contract(10)
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(PATIENCE_S)
 def test_memory_equals_redis(redis_server: StoreServer) -> None:
     explore(redis_server, 100)
 
