@@ -209,3 +209,16 @@ def test_a_free_model_passes_at_an_empty_wallet_and_is_tracked(caller: Caller, b
     assert caller.refused(model="local/llama", estimate=pb.TokenEstimate(input=40)).budget == "words"
     entry = books.of_tenant(caller.tenant).log[-1].fields
     assert (entry["kind"], entry["tokens"], entry["usage"]) == ("settle", "17", "input=9,output=8")
+
+
+@pytest.mark.contract(9)
+@pytest.mark.parametrize("with_tally", [True, False])
+def test_a_free_model_debits_nothing_whatever_cost_is_reported(caller: Caller, with_tally: bool) -> None:
+    caller.apply(ORG + 'prices: {models: {"local/*": {free: true}}}\n'
+                 "budgets: {money: {limit: 1 USD, window: total}}")  # fmt: skip
+    estimate = pb.TokenEstimate(input=10, max_output=10)
+    decision = caller.allowed(model="local/llama", estimate=estimate, reservation_id="free")
+    tally = decision.tally if with_tally else b""
+    settled = caller.settle("free", cost=pb.Cost(nano_usd=5, tokens=7), tally=tally)
+    assert settled.charged == pb.Cost(tokens=7)
+    assert caller.balance().budgets[0].spent == 0

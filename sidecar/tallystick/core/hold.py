@@ -190,6 +190,11 @@ class Terms(NamedTuple):
     price: Price | None
     workflow: str
 
+    @property
+    def free(self) -> bool:
+        """Whether the policy had declared the model free."""
+        return self.price is not None and self.price.free
+
 
 def terms_of(record: str) -> Terms:
     """The terms in a record's text."""

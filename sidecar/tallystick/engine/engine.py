@@ -12,7 +12,7 @@ from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.plan import Plan, Taken
 from tallystick.core.policy import OutputRule
-from tallystick.core.subject import subject_text
+from tallystick.core.subject import Subject, subject_text
 from tallystick.core.usage import Usage
 from tallystick.engine.advice import Adviser
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
@@ -116,15 +116,24 @@ class Engine:
             if isinstance(reply, Held):
                 return allow(self._tally_key, plan, ask, reply)
             if isinstance(reply, Refused):
-                room = await self._room(rules, estimate, plan, reply)
-                decision = deny(plan, ask, reply, room.binding_ms)
-                advice = self._adviser.advise(rules, subject, estimate, plan, reply)
-                decision.advice = advice._replace(at_ms=room.call_ms)
-                return decision
+                return await self._refuse(rules, subject, estimate, ask, reply)
             if isinstance(reply, Replayed):
                 return repeat(self._tally_key, plan, reservation_id, reply.hold)
-            rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+            before, rules = rules, await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
+            if rules is not before:  # another policy may look at other things
+                estimate = await self._estimator.estimate(call, rules)
+                subject = estimate.subject(call.subject)
         raise StoreUnavailable("the store has too much to end; ask again")
+
+    async def _refuse(
+        self, rules: Rules, subject: Subject, estimate: Estimate, ask: ReserveAsk, reply: Refused
+    ) -> Decision:
+        plan = ask.tries[0].plan
+        room = await self._room(rules, estimate, plan, reply)
+        decision = deny(plan, ask, reply, room.binding_ms)
+        advice = self._adviser.advise(rules, subject, estimate, plan, reply)
+        decision.advice = advice._replace(at_ms=room.call_ms)
+        return decision
 
     async def _room(self, rules: Rules, estimate: Estimate, plan: Plan, refused: Refused) -> Room:
         taken = Taken(*cost_of(estimate, plan.price))
@@ -182,19 +191,11 @@ class Engine:
         """What is to be charged, by the price of the hold."""
         actual = call.actual
         if isinstance(actual, Cost):
-            said = actual.nano_usd == actual.tokens
-            unsaid = 0 if said else None
-            return Actual(actual.nano_usd or unsaid, actual.tokens or unsaid)
+            unsaid = 0 if actual.nano_usd == actual.tokens else None
+            free = actual.nano_usd and (await self._terms(call, tally)).free
+            return Actual(0 if free else actual.nano_usd or unsaid, actual.tokens or unsaid)
         assert isinstance(actual, Usage)
-        record = tally
-        if not record:
-            hold = await self._store.hold(call.tenant, call.reservation_id)
-            if hold is None or hold.empty:
-                raise ReservationNotFound(
-                    f"no reservation {call.reservation_id!r}, and no tally came with it"
-                )
-            record = hold.text()
-        terms = terms_of(record)
+        terms = await self._terms(call, tally)
         if terms.price is None:
             raise InvalidArgument(
                 "actual", "expected a cost: the reservation was made by one, without a price"
@@ -205,6 +206,15 @@ class Engine:
             raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
         usage = ",".join([f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n])
         return Actual(nano_usd, tokens, usage, terms)
+
+    async def _terms(self, call: SettleCall, tally: str) -> Terms:
+        """Those of the hold, from its tally or else the store."""
+        if tally:
+            return terms_of(tally)
+        hold = await self._store.hold(call.tenant, call.reservation_id)
+        if hold is None or hold.empty:
+            raise ReservationNotFound(f"no reservation {call.reservation_id!r}, and no tally came with it")
+        return terms_of(hold.text())
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""

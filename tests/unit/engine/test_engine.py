@@ -7,7 +7,8 @@ from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUn
 from tallystick.core.outcome import Outcome
 from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
-from tallystick.engine.calls import Cost, ExtendCall, SettleCall
+from tallystick.engine.calls import Cost, ExtendCall, ProviderRequest, SettleCall
+from tallystick.providers import Api
 from tests.servers import until
 from tests.unit.engine.office import KEY, Office, in_tokens
 
@@ -239,3 +240,17 @@ async def test_a_refusal_stands_where_the_store_goes_away_after_it(office: Offic
     assert refused.advice is not None
     assert (refused.refusal.reason, refused.advice.at_ms) == (Reason.INSUFFICIENT_FUNDS, 0)
     assert office.store.asked["balance"] == 1
+
+
+async def test_the_first_call_after_a_new_policy_is_looked_at_by_the_new_one(office: Office) -> None:
+    """Another sidecar applies one that counts calls of a prompt: the next call here has a fingerprint."""
+    body = b'{"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}'
+    request = ProviderRequest(Api.OPENAI_CHAT, body)
+    await office.apply("unmatched: allow")
+    assert (await office.reserve(estimate=request)).refusal is None
+    policy = "tenant: acme\nbudgets: {loops: {per: [prompt], limit: 1 requests, window: total}}"
+    await office.store.apply_policy("acme", policy, None)
+    assert (await office.reserve(estimate=request)).refusal is None
+    refusal = (await office.reserve(estimate=request)).refusal
+    assert refusal is not None
+    assert refusal.reason is Reason.RUNAWAY_LOOP
