@@ -512,3 +512,19 @@ async def test_an_extension_needs_room_in_every_budget_and_the_paying_wallet(bac
     assert isinstance(extended, Extended)
     assert extended == Extended(extended.stamp, START_MS + TTL_MS, 150, 1_000)
     check_all(backend.state())
+
+
+@pytest.mark.contract(10)
+async def test_more_counters_end_at_once_than_one_command_takes(backend: Backend) -> None:
+    """Three hundred users with two budgets of their own: what is held goes, and later all of it."""
+    desk = await desk_at(backend, budget("a", 100, per=("user",)), budget("b", 100, per=("user",)))
+    for n in range(300):
+        await desk.hold(f"h{n}", 2, user=f"u{n}")
+    backend.move(TTL_MS)
+    assert (await desk.store.sweep(0, 500)).open_holds == 0
+    count = backend.state().count
+    assert sorted(count.values()) == [0] * 600 + [2] * 600
+    backend.move(3 * RETENTION_MS)
+    while (await desk.store.sweep(0, 500)).more:
+        pass
+    assert not backend.state().count
