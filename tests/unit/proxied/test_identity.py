@@ -11,8 +11,8 @@ from tallystick.core.errors import InvalidArgument, StoreUnavailable, Unauthenti
 from tallystick.core.subject import Subject
 from tallystick.engine import planner as planners
 from tallystick.services.boundary import status_of
-from tallystick.services.credentials import HttpRequest
-from tallystick.services.identity import Caller, Identity
+from tallystick.proxied.credentials import HttpRequest
+from tallystick.proxied.identity import Caller, Identity
 from tests.unit.engine.office import Office
 
 BOT, NEXT, OFF, OTHERS = make_key("acme"), make_key("acme"), make_key("acme"), make_key("other")
