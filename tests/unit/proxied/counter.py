@@ -42,7 +42,7 @@ class Counter:
         self._calls += 1
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
-        given = {
+        given: dict[str, Any] = {
             "method": "POST", "body_bytes": len(data), "provider": "mine", "prefix": "/mine",
             "request_id": f"id-{self._calls}",
         }  # fmt: skip
@@ -72,5 +72,8 @@ class Counter:
         return self.spent() - before
 
 
-def held_call(api: Api = Api.OPENAI_CHAT, held: Usage = Usage(input=10, output=1_000)) -> HeldCall:
+HELD = Usage(input=10, output=1_000)
+
+
+def held_call(api: Api = Api.OPENAI_CHAT, held: Usage = HELD) -> HeldCall:
     return HeldCall("acme", "r", b"tally", api, "big", held)
