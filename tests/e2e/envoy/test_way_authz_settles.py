@@ -26,10 +26,10 @@ HEALTHY = "cluster.tallystick.membership_healthy"
 STREAM = ASK | {"stream": True}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sidecar() -> Iterator[SidecarProcess]:
     with short_directory() as directory:
-        process = SidecarProcess(directory, ENVOY="true", HTTP_LISTEN="127.0.0.1:0")
+        process = SidecarProcess(directory, ENVOY="true", HTTP_LISTEN="127.0.0.1:0", TRANSPORT="grpcio")
         process.start()
         try:
             yield process
@@ -37,7 +37,7 @@ def sidecar() -> Iterator[SidecarProcess]:
             process.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gateway(
     sidecar: SidecarProcess, scripted: ScriptedProvider, loop_thread: LoopThread
 ) -> Iterator[Gateway]:
@@ -47,6 +47,9 @@ def gateway(
 
 @pytest.fixture
 def desk(gateway: Gateway, sidecar: SidecarProcess) -> Iterator[Desk]:
+    """A desk, with the sidecar there and nothing in the file."""
+    wait(lambda: gateway.envoy.stat(HEALTHY) == 1)
+    gateway.access_log.write_text("")
     with desk_at(gateway, sidecar) as desk:
         yield desk
 
