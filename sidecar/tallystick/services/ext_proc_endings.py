@@ -12,8 +12,8 @@ def ending_of(api: Api, head: AnswerHead, answer: Answer, *, whole: bool) -> End
 
     Whether it is the client or the provider who broke off, ext_proc is not told.
     """
-    # Not every server that speaks this API says [DONE]; the usage is the last that it says before.
-    told_all = whole and api is Api.OPENAI_CHAT and answer.usage is not None and not answer.failed
+    # Not every server says that it is done. Anthropic's tell of usage at the start, others at the end.
+    told_all = whole and api is not Api.ANTHROPIC_MESSAGES and answer.usage is not None and not answer.failed
     complete = answer.complete or told_all
     return Ending(
         sent=True,
