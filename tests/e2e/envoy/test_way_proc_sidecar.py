@@ -5,25 +5,29 @@ import concurrent.futures
 import contextlib
 import gzip
 import http.client
+import itertools
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from tallystick.core.usage import Usage
 from tallystick.envoy import Way
 from tests.e2e.envoy import answers
 from tests.e2e.envoy.adapters import wait
 from tests.e2e.envoy.answers import CHAT, chat_chunks
-from tests.e2e.envoy.cases import ASK, CHAT_PATH, CHAT_USED, charged
+from tests.e2e.envoy.cases import ASK, CHAT_PATH, CHAT_USED, SAY, charged
 from tests.e2e.envoy.desks import Desk, body_of, desk_at, usage_in
 from tests.e2e.envoy.gateways import Gateway, running
 from tests.e2e.envoy.provider import JSON, SSE, Script, ScriptedProvider
 from tests.e2e.envoy.thread import LoopThread
+from tests.seeds import seed_of_run
 from tests.servers import SidecarProcess, short_directory
 
 MIB = 1 << 20
@@ -246,6 +250,59 @@ def test_two_hundred_streams_at_once_to_the_token(desk: Desk) -> None:
     assert desk.metric("tallystick_streams_open") == 0
 
 
+def test_whatever_comes_however_it_is_cut_the_ledger_has_the_providers_bill(desk: Desk) -> None:
+    desk.apply(RICH)
+    random, bill = Random(seed_of_run()), []
+    for _ in range(120):
+        given, output = random.randrange(1, 5_000), random.randrange(1, 3_000)
+        path, body, kind = random.choice(ANSWERED)(given, output)
+        fields: list[tuple[str, str]] = []
+        if random.random() < 0.3:
+            body, fields = gzip.compress(body), [("content-encoding", "gzip")]
+        cuts = sorted(random.sample(range(1, len(body)), random.randrange(min(12, len(body) - 1))))
+        parts = [body[a:b] for a, b in itertools.pairwise([0, *cuts, len(body)])]
+        status = 200 if random.random() < 0.9 else random.choice([400, 429, 500, 529])
+        if status != 200:
+            parts, kind, fields = [b'{"error": {"message": "no"}}'], JSON, []
+        script = Script(parts, status=status, content_type=kind, headers=fields, delay_s=0.001)
+        ask = SAY if "messages" in path else ASK
+        asked = ask | {"stream": kind == SSE}
+        assert desk.call(desk.script(script), path, asked).status == status
+        bill.append((given, output) if status == 200 else (0, 0))
+    used = [usage_in(end) if end["usage"] else Usage() for end in desk.ended(len(bill))]
+    assert sorted((each.total_input, each.output) for each in used) == sorted(bill)
+    assert not [end for end in desk.entries("settle") if end["estimated"] == "1"]
+
+
+def _chat(given: int, output: int) -> tuple[str, bytes, str]:
+    usage = {"prompt_tokens": given, "completion_tokens": output, "total_tokens": given + output}
+    return CHAT_PATH, json.dumps(CHAT | {"usage": usage}).encode(), JSON
+
+
+def _chat_stream(given: int, output: int) -> tuple[str, bytes, str]:
+    _, whole, _ = _chat(given, output)
+    last = answers.events(json.loads(whole) | {"object": "chat.completion.chunk", "choices": []}, "[DONE]")
+    return CHAT_PATH, b"".join([*chat_chunks(4, usage=False)[:4], *last]), SSE
+
+
+def _message(given: int, output: int) -> tuple[str, bytes, str]:
+    usage = {"input_tokens": 1, "cache_read_input_tokens": given - 1, "output_tokens": output}
+    return "/anthropic/v1/messages", json.dumps(answers.MESSAGE | {"usage": usage}).encode(), JSON
+
+
+def _message_stream(given: int, output: int) -> tuple[str, bytes, str]:
+    path, whole, _ = _message(given, output)
+    usage = json.loads(whole)["usage"] | {"output_tokens": 0}
+    start = {"type": "message_start", "message": answers.MESSAGE | {"content": [], "usage": usage}}
+    text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "yes"}}
+    delta = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": output}}
+    return path, b"".join(answers.events(start, text, delta, {"type": "message_stop"}, named=True)), SSE
+
+
+ANSWERED = (_chat, _chat_stream, _message, _message_stream)
+"""Answers with so many tokens in and out: path, body and type."""
+
+
 def test_more_streams_are_open_than_a_cluster_has_by_default(desk: Desk) -> None:
     desk.apply(RICH)
     count = 1_100
@@ -343,6 +400,23 @@ def test_a_stream_that_outlasts_the_drain_goes_on_as_held(start: Start) -> None:
     (reserved,) = desk.entries("reserve")
     end = desk.settled()
     assert (end["outcome"], end["nano"], end["estimated"]) == ("UNKNOWN", reserved["nano"], "1")
+
+
+def test_an_end_waits_for_the_store_and_the_client_does_not(start: Start) -> None:
+    desk = start()
+    parts = chat_chunks(4)
+    with streaming(desk, desk.script(Script(parts, content_type=SSE, delay_s=0.1))) as response:
+        first = response.read1(1 << 16)
+        store = desk.books.pid
+        os.kill(store, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert first + response.read() == b"".join(parts)
+            assert time.monotonic() - began < 1.5  # it gives up a store after two seconds
+            time.sleep(2.5)
+        finally:
+            os.kill(store, signal.SIGCONT)
+    charged(desk, CHAT_USED)
 
 
 def test_a_client_that_leaves_during_the_decision_holds_nothing(start: Start) -> None:
