@@ -12,7 +12,7 @@ from tests.e2e.envoy.provider import ScriptedProvider
 from tests.e2e.envoy.thread import LoopThread
 from tests.servers import SidecarProcess, short_directory
 
-WAYS = [Way.AUTHZ]
+WAYS = [Way.AUTHZ, Way.PROC]
 
 
 @pytest.fixture(scope="module")
