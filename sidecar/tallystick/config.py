@@ -168,6 +168,11 @@ def load_settings(**overrides: Any) -> Settings:
         ) from None
 
 
+def environment_of_others() -> dict[str, str]:
+    """The environment for a process of another kind: without our settings, one of which has a password."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+
+
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Find variables that resemble a setting; others may be anyone's, as Kubernetes' are."""
     names = {name.upper() for name in Settings.model_fields}

@@ -45,6 +45,10 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(version("tallystick"))
+        self.opened = asyncio.Event()
+        """Set once calls are answered for the first time."""
+        self.beside: dict[str, str] = {}
+        """States for /readyz of parts that are not the sidecar's own."""
         self._address = settings.store_address()
         self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
         self._servers = Servers(settings.transport, settings.reflection)
@@ -157,6 +161,7 @@ class Sidecar:
         self._states["policies"] = READY
         _spare_collections()
         await self._show()
+        self.opened.set()
         log.info("serving on %s", ", ".join(self._places()))
         await asyncio.gather(
             sweep_for_ever(store, self.metrics),
@@ -196,7 +201,7 @@ class Sidecar:
         return shared
 
     def _readiness(self) -> Mapping[str, str]:
-        return self._states
+        return self._states | self.beside
 
     def _store_changed(self, up: bool) -> None:
         self._states["store"] = READY if up else "away"
@@ -259,20 +264,29 @@ def _spare_collections() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def serve(settings: Settings, started: Callable[[Sidecar], None] = lambda sidecar: None) -> None:
-    """Serves until SIGTERM or SIGINT, then drains and ends."""
+async def until_told(_sidecar: Sidecar, stop: asyncio.Event) -> None:
+    """Does nothing beside the sidecar."""
+    await stop.wait()
+
+
+async def serve(
+    settings: Settings, beside: Callable[[Sidecar, asyncio.Event], Coroutine[None, None, None]] = until_told
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains and ends.
+
+    `beside` runs as long as the sidecar: once its event is set it ends what it has begun, and returns.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Sidecar(settings) as sidecar:
-        started(sidecar)
-        stopping = asyncio.create_task(stop.wait())
-        failing = asyncio.create_task(sidecar.failed())
-        done, _ = await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, failing):
-            task.cancel()
-        if failing in done:
-            failing.result()
+        works = [asyncio.create_task(work) for work in (beside(sidecar, stop), sidecar.failed())]
+        done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        for work in done:
+            work.result()
         log.info("draining")
     log.info("stopped")
