@@ -105,8 +105,6 @@ def _read(options: GatewayOptions, settings: "Settings") -> "EnvoyOptions":
 
     try:
         listen = read_place("--listen", options.listen)
-        if listen.path:
-            raise BadOption("--listen", "expected HOST:PORT")
         made = EnvoyOptions(
             providers=read_providers(options.provider, options.key or []),
             sidecar=Place(path=str(settings.socket)),
@@ -119,6 +117,8 @@ def _read(options: GatewayOptions, settings: "Settings") -> "EnvoyOptions":
         check_keys(made.providers, environment_of_others())
     except BadOption as error:
         raise CommandError(ExitCode.USAGE, str(error)) from None
+    if listen.path:
+        raise CommandError(ExitCode.USAGE, f"--listen: expected HOST:PORT, not {options.listen!r}")
     return made
 
 
@@ -140,10 +140,9 @@ def _run(settings: "Settings", options: "EnvoyOptions", binary: Path) -> None:
     new = not settings.tally_key_file.exists()
 
     def serving(place: "Place") -> None:
-        say = [introduction(place, options)]
-        if not settings.policy_files:
-            say += [first_steps(settings.admin_socket)] if new else []
-        sys.stdout.write("\n".join(say))
+        sys.stdout.write(introduction(place, options))
+        if new and not settings.policy_files:
+            sys.stdout.write(first_steps(settings.admin_socket))
         sys.stdout.flush()
 
     if problem := unprotected(options):

@@ -60,4 +60,4 @@ def unprotected(options: "EnvoyOptions") -> str:
     """Say what is wrong with a listener that others reach without TLS; empty if nothing is."""
     if options.tls_cert or options.listen.is_loopback:
         return ""
-    return "Clients send their keys without TLS: use --tls-cert and --tls-key, or something before it that has it."
+    return "Clients send their keys without TLS: use --tls-cert and --tls-key, or put something before it."

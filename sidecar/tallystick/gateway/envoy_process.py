@@ -150,6 +150,7 @@ class EnvoyProcess:
         options = {
             "--config-path": str(self._files.configuration),
             "--log-level": "warning",
+            "--component-log-level": "misc:error",  # where it says of each alpha message that it is one
             "--file-flush-interval-msec": str(FLUSH_MS),
             "--drain-time-s": str(DRAIN_S),
             "--drain-strategy": "immediate",
