@@ -75,7 +75,7 @@ register(
     "tallystick gateway --provider anthropic --key anthropic=file:/run/keys/anthropic \\\n"
     "    --provider vllm:compatible=http://10.0.0.7:8000 --policy acme.yaml",
 )
-register(app, demo, "tallystick demo")
+register(app, demo, "tallystick demo", "tallystick demo --envoy")
 policy = _group("policy", "Check a policy, put it in force, show the one in force.")
 register(policy, validate, "tallystick policy validate acme.yaml")
 register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")

@@ -81,13 +81,20 @@ class Screen:
         if not answer.HasField("refusal"):
             payer = answer.wallet_group or answer.wallet
             call = Call(agent, answer.model, answer.cost.nano_usd, payer, self._downgrade(answer))
-            self._calls[answer.reservation_id] = call
-            self._in_flight.add(answer.reservation_id)
+            self.held(answer.reservation_id, call)
             return
         reason, style = _reason(answer.refusal)
-        call = Call(agent, answer.model, 0, "")
+        self.refused(Call(agent, answer.model, 0, ""), reason, _because(answer.refusal), style)
+
+    def held(self, reservation_id: str, call: Call) -> None:
+        """A call may be made."""
+        self._calls[reservation_id] = call
+        self._in_flight.add(reservation_id)
+
+    def refused(self, call: Call, reason: str, because: str, style: str = "red") -> None:
+        """A call may not be made."""
         self._line(call, Text("DENY  ", f"bold {style}"), "", "", Text(reason, style))
-        self._explain(agent, Reason.Name(answer.refusal.reason), _because(answer.refusal), "dim")
+        self._explain(call.agent, reason.partition(",")[0], because, "dim")
 
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
@@ -98,6 +105,11 @@ class Screen:
         self._line(call, Text("ALLOW ", "green"), held, charged, why)
         if call.downgrade:
             self._explain(call.agent, call.model, call.downgrade, "yellow")
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are held and have not ended."""
+        return len(self._in_flight)
 
     def bars(self) -> Group:
         """Every wallet: what is left, what is held, what is spent."""
@@ -128,7 +140,11 @@ class Screen:
         if not answer.HasField("downgrade"):
             return ""
         asked, because = answer.downgrade.asked_model, answer.downgrade.message.partition(": ")[2]
-        return f"{asked} {self._arrow} {answer.model}, because {because}"
+        return f"{self.instead(asked, answer.model)}, because {because}"
+
+    def instead(self, asked: str, used: str) -> str:
+        """Say that a model stands in for another one."""
+        return f"{asked} {self._arrow} {used}"
 
     def _explain(self, agent: str, what: str, words: str, style: str) -> None:
         """Say it the first time only."""
