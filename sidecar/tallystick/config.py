@@ -173,6 +173,11 @@ def environment_of_others() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
 
 
+def set_up_grpc() -> None:
+    """Tell gRPC, before it is imported, that no fork of ours goes on with it: it would warn of each."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Find variables that resemble a setting; others may be anyone's, as Kubernetes' are."""
     names = {name.upper() for name in Settings.model_fields}

@@ -96,6 +96,9 @@ def run(settings: "Settings", serving: "Callable[[], Coroutine[None, None, None]
 
     import uvloop
 
+    from tallystick.config import set_up_grpc
+
+    set_up_grpc()
     from tallystick import runtime
     from tallystick.core.errors import InvalidPolicy, TallystickError
     from tallystick.observe import logs

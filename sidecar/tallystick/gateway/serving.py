@@ -70,6 +70,7 @@ async def serve(settings: Settings, gateway: Gateway, serving: Callable[[Place],
             watching = asyncio.create_task(envoy.watch(changed))
             await _until(stop, watching)
             states[PART] = "draining"
+            _log.info("Envoy drains")
             await envoy.drain(settings.drain_timeout.total_seconds())
         finally:
             await envoy.stop()
