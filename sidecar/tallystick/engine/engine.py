@@ -114,7 +114,7 @@ class Engine:
                 raise
             self._reserve_seconds.observe(time.perf_counter() - started)
             if isinstance(reply, Held):
-                return allow(self._tally_key, plan, ask, reply)
+                return allow(self._tally_key, plan, ask, reply, estimate.usage)
             if isinstance(reply, Refused):
                 room = await self._room(rules, estimate, plan, reply)
                 decision = deny(plan, ask, reply, room.binding_ms)
@@ -122,7 +122,7 @@ class Engine:
                 decision.advice = advice._replace(at_ms=room.call_ms)
                 return decision
             if isinstance(reply, Replayed):
-                return repeat(self._tally_key, plan, reservation_id, reply.hold)
+                return repeat(self._tally_key, plan, reservation_id, reply.hold, estimate.usage)
             rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
         raise StoreUnavailable("the store has too much to end; ask again")
 
@@ -153,7 +153,7 @@ class Engine:
             InvalidArgument, IdMismatch, ReservationNotFound, ReservationEnded, StoreUnavailable.
         """
         self._check_ready()
-        mode, estimated = settle_mode(call.outcome, call.actual is not None)
+        mode, estimated = settle_mode(call.outcome, call.actual is not None, estimated=call.estimated)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
         actual = await self._actual(call, tally) if mode is Mode.COST else NOTHING
         started = time.perf_counter()
@@ -172,7 +172,7 @@ class Engine:
             ),
         )
         self._settle_seconds.observe(time.perf_counter() - started)
-        if mode is Mode.COST and settled.changed:
+        if mode is Mode.COST and settled.changed and not estimated:
             rules = self._planner.known(call.tenant)
             learns = rules is None or rules.policy.output_rule is OutputRule.LEARNED
             self._hindsight.settled(call, actual.terms if learns else None, settled)
