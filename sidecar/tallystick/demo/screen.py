@@ -43,6 +43,7 @@ class Screen:
         self.wallets: Sequence[WalletState] = ()
         self._calls: dict[str, Call] = {}
         self._in_flight: set[str] = set()
+        self._charged: dict[str, int] = {}
         self._explained: set[tuple[str, str]] = set()
         self._started_s = time.monotonic()
         plain = console.options.ascii_only
@@ -99,6 +100,7 @@ class Screen:
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
         self._in_flight.discard(reservation_id)
+        self._charged[reservation_id] = charged_nano_usd
         call = self._calls[reservation_id]
         why = Text(remark, "yellow") if remark else Text(f"paid by {call.payer}", "dim")
         held, charged = money(call.held_nano_usd), money(charged_nano_usd)
@@ -106,10 +108,15 @@ class Screen:
         if call.downgrade:
             self._explain(call.agent, call.model, call.downgrade, "yellow")
 
-    @property
-    def in_flight(self) -> int:
-        """How many calls are held and have not ended."""
-        return len(self._in_flight)
+    def in_flight(self, agent: str = "") -> int:
+        """How many calls are held and have not ended, of all or of one."""
+        return sum(agent in {"", self._calls[identity].agent} for identity in self._in_flight)
+
+    def charged(self, agent: str) -> int:
+        """What its calls were charged, in nano-dollars."""
+        return sum(
+            amount for identity, amount in self._charged.items() if self._calls[identity].agent == agent
+        )
 
     def bars(self) -> Group:
         """Every wallet: what is left, what is held, what is spent."""

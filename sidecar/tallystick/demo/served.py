@@ -10,7 +10,7 @@ from typing import Any
 PRICES = {
     "demo-max": (Decimal("20.00"), Decimal("2.00"), Decimal("100.00")),
     "demo-large": (Decimal("15.00"), Decimal("1.50"), Decimal("75.00")),
-    "demo-voice": (Decimal("3.00"), Decimal("0.30"), Decimal("60.00")),
+    "demo-voice": (Decimal("3.00"), Decimal("0.30"), Decimal("120.00")),
     "demo-giant": (Decimal("100.00"), Decimal("10.00"), Decimal("600.00")),
     "demo-small": (Decimal("1.00"), Decimal("0.10"), Decimal("5.00")),
 }

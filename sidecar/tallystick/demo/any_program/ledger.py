@@ -30,14 +30,14 @@ async def watch_ledger(screen: Screen, address: StoreAddress, tenant: str) -> No
         await store.close()
 
 
-async def all_settled(screen: Screen) -> None:
-    """Wait until every call that was let through is settled; Envoy tells it some 0.1 s after its end.
+async def all_settled(screen: Screen, program: str = "") -> None:
+    """Wait until the calls of a program, or all, are settled; Envoy tells it some 0.1 s after their end.
 
     If one is not in time, the books will tell.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + SETTLED_WITHIN_S
-    while screen.in_flight and clock() < deadline:  # noqa: ASYNC110 - it waits for the ledger's entry
+    while screen.in_flight(program) and clock() < deadline:  # noqa: ASYNC110 - it waits for the ledger
         await asyncio.sleep(EVERY_S)
 
 

@@ -10,6 +10,7 @@ import anthropic
 import openai
 
 from tallystick.demo.agents import MOST_TRIES, NeverStopped
+from tallystick.demo.any_program.ledger import all_settled
 from tallystick.demo.screen import Call, Screen
 
 SUBJECTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -48,8 +49,9 @@ class Street:
         """Make Anthropic's."""
         return anthropic.AsyncAnthropic(base_url=f"{self.url}/anthropic", api_key=self.keys[program])
 
-    def refused(self, program: str, model: str, error: Refused) -> None:
-        """Show what the SDK raised, with the sentence that was sent for it."""
+    async def refused(self, program: str, model: str, error: Refused) -> None:
+        """Show what the SDK raised, with the sentence that was sent for it; after what came before it."""
+        await all_settled(self.screen, program)
         told: Any = error.body
         told = told.get("error", told) if isinstance(told, dict) else {}
         what = f"{type(error).__name__} {error.status_code}"
@@ -112,11 +114,11 @@ async def script(street: Street) -> None:
     async with street.openai("script") as client:
         for _ in range(LOOP_CALLS):
             try:
-                await client.chat.completions.create(**_ask("demo-giant", "The build is red. Fix it.", 298))
+                await client.chat.completions.create(**_ask("demo-giant", "The build is red again.", 298))
                 through += 1
             except openai.RateLimitError as error:
                 if not refused:
-                    street.refused("script", "demo-giant", error)
+                    await street.refused("script", "demo-giant", error)
                 refused += 1
     if (through, refused) != (LET_THROUGH, LOOP_CALLS - LET_THROUGH):
         raise NeverStopped(f"script: {through} let through, {refused} refused")
@@ -142,7 +144,7 @@ async def _read(street: Street, client: anthropic.AsyncAnthropic, reader: int) -
         except anthropic.APIStatusError as error:
             if error.status_code != 402:
                 raise
-            street.refused("scout", "demo-voice", error)
+            await street.refused("scout", "demo-voice", error)
             return
     raise NeverStopped("scout")
 
@@ -153,7 +155,7 @@ async def guest(street: Street) -> None:
         try:
             await client.chat.completions.create(**_ask("demo-large", "Am I let in?", 100))
         except openai.AuthenticationError as error:
-            street.refused("guest", "demo-large", error)
+            await street.refused("guest", "demo-large", error)
             return
     raise NeverStopped("guest")
 

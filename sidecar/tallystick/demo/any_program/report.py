@@ -23,9 +23,9 @@ def introduce(screen: Screen, url: str) -> None:
     say = screen.say
     say(Text("Any program is under budget, by its base_url.", "bold"))
     say("A gateway (sidecar, store and Envoy), six programs that use the official OpenAI")
-    say("and Anthropic SDKs as they come, JSON and streams, one without a key, and two")
+    say("and Anthropic SDKs as they come, a guest with a key that nobody made, and two")
     say("stand-in providers. All of it runs on this machine and is gone afterwards.")
-    say("What each program was changed in:\n")
+    say("All that was changed in a program:\n")
     say(Text(f'  base_url="{url}/openai/v1"', "green"))
     say(Text('  api_key="tally-demo-…"', "green"))
     say("\nEach line is a call that has ended, as the ledger has it, or that was refused.\n")
