@@ -18,7 +18,7 @@ tenant: acme
 prices:
   models:
     demo-large: {{input: 15, cached_input: 1.50, output: 75}}
-    demo-voice: {{input: 3, cached_input: 0.30, output: 60}}
+    demo-voice: {{input: 3, cached_input: 0.30, output: 120}}
 budgets:
   daily: {{per: [user], limit: 5 USD, window: total}}
 consumers:
