@@ -41,7 +41,8 @@ class ConfigError(TallystickError):
         self.problems = problems
 
 
-def _default_data_dir() -> Path:
+def default_data_dir() -> Path:
+    """Where everything lies if no setting says otherwise."""
     base = os.environ.get("XDG_DATA_HOME", "")
     # The XDG specification has relative paths ignored.
     return Path(base if Path(base).is_absolute() else "~/.local/share") / "tallystick"
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: AbsolutePath = Field(
-        default_factory=_default_data_dir,
+        default_factory=default_data_dir,
         description="Where the embedded store, the sockets and the tally key live; created if missing.",
         json_schema_extra={"shown": "`$XDG_DATA_HOME/tallystick`, or `~/.local/share/tallystick`"},
     )

@@ -33,7 +33,8 @@ class OwnGateway(SidecarProcess):
         self.key = make_key("acme")
         policy = directory / "policy.yaml"
         policy.write_text(POLICY.format(hash=hash_key(self.key)))
-        super().__init__(directory, POLICY_FILES=str(policy), HTTP_LISTEN="127.0.0.1:0", **settings)
+        own = {"POLICY_FILES": str(policy), "HTTP_LISTEN": "127.0.0.1:0"}
+        super().__init__(directory, **own | settings)
         self.words = [
             *("gateway", "--listen", "127.0.0.1:0"),
             *("--provider", f"openai={url}", "--key", "openai=env:OPENAI_KEY"),
@@ -41,12 +42,20 @@ class OwnGateway(SidecarProcess):
             *arguments,
         ]
         self.environment = KEYS
+        self._said_before = 0
+
+    def start(self, *, wait: bool = True) -> None:
+        path = self.directory / "sidecar.log"
+        self._said_before = len(path.read_text()) if path.exists() else 0
+        super().start(wait=wait)
 
     @property
     def url(self) -> str:
-        """Where Envoy listens; waits until it says so, once more after each start."""
+        """Where Envoy listens; waits until it says so."""
         deadline = time.monotonic() + START_S
-        while not (found := re.findall(r"(http://127\.0\.0\.1:\d+)/openai/v1", self.log)):
+        while not (
+            found := re.findall(r"(http://127\.0\.0\.1:\d+)/openai/v1", self.log[self._said_before :])
+        ):
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
         return str(found[-1])

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from tallystick.cli.envoy import Envoy, check_version, read_providers
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.gateway_texts import first_steps, introduction, unprotected
+from tallystick.cli.options import Connection
 from tallystick.cli.serve import DataDir, HttpListen, LogFormat, LogLevel, PolicyFiles, check_policies, run
 from tallystick.cli.settings import read_settings
 
@@ -147,5 +149,23 @@ def _run(settings: "Settings", options: "EnvoyOptions", binary: Path) -> None:
 
     if problem := unprotected(options):
         sys.stderr.write(f"{problem}\n")
-    gateway = Gateway(binary, options, environment_of_others())
-    run(settings, lambda: serve(settings, gateway, serving))
+    replay = partial(_replay, f"unix:{settings.socket}")
+    gateway = Gateway(binary, options, environment_of_others(), serving, replay)
+    run(settings, lambda: serve(settings, gateway))
+
+
+def _replay(address: str, path: Path) -> str:
+    """Do what `tallystick settle --access-log` does."""
+    from tallystick.cli.connection import budget_service
+    from tallystick.cli.replaying import Replay
+    from tallystick.core.errors import TallystickError
+
+    connection = Connection(address=address)
+    try:
+        with budget_service(connection) as service:
+            replay = Replay(service, connection.timeout_s)
+            replay.run(str(path))
+    except CommandError as error:
+        raise TallystickError(str(error)) from None
+    counts = replay.counts
+    return f"{counts['lines']} lines, {counts['settled']} calls settled, {counts['failed']} refused"

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tallystick.cli.settings import read_settings
-
 if TYPE_CHECKING:
     from tallystick.envoy import EnvoyOptions, Provider
     from tallystick.envoy.options import Place
@@ -43,7 +41,11 @@ def path_of(provider: "Provider") -> str:
 
 def first_steps(admin_socket: Path | None) -> str:
     """Tell how to get to the first call that is let through, in commands that work as they are printed."""
-    there = "" if admin_socket == read_settings().admin_socket else f" --admin-address unix:{admin_socket}"
+    from tallystick.config import default_data_dir
+
+    # Another terminal has none of this one's settings.
+    found = admin_socket == (default_data_dir() / "admin.sock").expanduser()
+    there = "" if found else f" --admin-address unix:{admin_socket}"
     return f"""
 No policy is in force yet, so every call is refused. From another terminal:
 

@@ -43,6 +43,10 @@ class EnvoyAdmin:
         """Let open calls end, and take no new connections once the time for draining is over."""
         await self._ask("POST", "/drain_listeners?graceful")
 
+    async def reopen_logs(self) -> None:
+        """Have it open its access log anew, which was moved."""
+        await self._ask("POST", "/reopen_logs")
+
     async def end(self) -> None:
         """Have it exit."""
         await self._ask("POST", "/quitquitquit")

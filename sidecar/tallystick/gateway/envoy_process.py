@@ -1,7 +1,6 @@
 """An Envoy that the sidecar owns: started, watched, drained, and gone when the sidecar is."""
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -46,27 +45,41 @@ class EnvoyProcess:
         self._options = options
         self._files = files
         self._environment = environment
-        self._admin = EnvoyAdmin(files.socket)
+        self.admin = EnvoyAdmin(files.socket)
         self._process: Process | None = None
         self._lock: int | None = None
         self._stopping = False
+
+    async def claim(self) -> None:
+        """Take the files, which the Envoy of a sidecar that was killed keeps until it has ended.
+
+        Raises:
+            EnvoyFailed: it does not end.
+            OSError: the lock can't be had.
+
+        """
+        self._lock = os.open(self._files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + ORPHAN_S
+        while not _locked(self._lock):
+            if clock() > deadline:
+                raise EnvoyFailed(
+                    f"{self._files.lock} is held by the Envoy of an earlier sidecar, "
+                    f"which has not ended within {ORPHAN_S:g} s"
+                )
+            await self.admin.end()  # where the system has no death signal, nobody else tells it
+            await asyncio.sleep(POLL_S)
 
     async def start(self) -> None:
         """Start it and wait until it serves.
 
         Raises:
-            EnvoyFailed: it did not; or the one of an earlier sidecar is still there.
+            EnvoyFailed: it did not.
             OSError: its files can't be written.
 
         """
-        self._lock = os.open(self._files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            await self._claim(self._lock)
-            self._files.write_configuration(dump(bootstrap(self._options)))
-            await self._launch()
-        except BaseException:
-            await self.stop()
-            raise
+        self._files.write_configuration(dump(bootstrap(self._options)))
+        await self._launch()
 
     async def watch(self, on_change: Callable[[bool], None]) -> None:
         """Restart it whenever it dies, until `stop`; `on_change` is told that it is gone, and back."""
@@ -96,16 +109,16 @@ class EnvoyProcess:
         clock = asyncio.get_running_loop().time
         began = clock()
         self._stopping = True
-        await self._admin.drain()
+        await self.admin.drain()
         while clock() - began < max(within_s, DRAIN_S):
-            if clock() - began > DRAIN_S and not await self._admin.open_calls():
+            if clock() - began > DRAIN_S and not await self.admin.open_calls():
                 break
             await asyncio.sleep(POLL_S)
         # The last entries of the log are on their way to the sidecar.
         await asyncio.sleep(3 * self._options.log_flush_interval_s)
 
     async def stop(self) -> None:
-        """End it; what is open is cut."""
+        """End it, what is open is cut, and let go of its files."""
         self._stopping = True
         if self._process is not None and not await end(self._process, STOP_S):
             _log.warning("Envoy did not stop within %g s and was killed", STOP_S)
@@ -113,22 +126,6 @@ class EnvoyProcess:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    async def _claim(self, lock: int) -> None:
-        """Take the lock, which the Envoy of a sidecar that was killed keeps until it has ended."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + ORPHAN_S
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            if clock() > deadline:
-                raise EnvoyFailed(
-                    f"{self._files.lock} is held by the Envoy of an earlier sidecar, "
-                    f"which has not ended within {ORPHAN_S:g} s"
-                )
-            await self._admin.end()  # where the system has no death signal, nobody else tells it
-            await asyncio.sleep(POLL_S)
 
     async def _launch(self) -> None:
         """Start the process and wait until it serves; ends it if it doesn't."""
@@ -161,7 +158,7 @@ class EnvoyProcess:
     async def _until_ready(self, process: Process, log_from: int) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        while not await self._admin.is_ready():
+        while not await self.admin.is_ready():
             if process.returncode is not None:
                 problem = f"ended with status {process.returncode}"
             elif clock() - began > READY_S:
@@ -170,3 +167,12 @@ class EnvoyProcess:
                 await asyncio.sleep(POLL_S)
                 continue
             raise EnvoyFailed(f"Envoy {problem}; it said:\n{last_lines(self._files.log, log_from)}")
+
+
+def _locked(file: int) -> bool:
+    """Lock it, if nobody else does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -9,8 +9,8 @@ from tallystick.demo.screen import Screen
 NEXT = (
     ("tallystick gateway --provider openai \\", "your own gateway, with your"),
     ("    --key openai=env:OPENAI_API_KEY", "provider's key held by Envoy"),
-    ("tallystick key create acme alice --apply", "a key for a program; --help tells more"),
-    ("tallystick demo", "the same from a program that reserves"),
+    ("tallystick key create acme alice --apply", "a key for one; --help tells more"),
+    ("tallystick demo", "a program that reserves by itself"),
 )
 TO_READ = (
     ("policy.yaml", "what the programs may spend"),
