@@ -1,6 +1,9 @@
 """Calls through `tallystick gateway` by the official SDKs, with nothing changed but base_url and key."""
 
 import asyncio
+import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 
@@ -16,6 +20,7 @@ from tallystick.demo.provider import StandIn
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
 from tests.e2e.envoy.thread import LoopThread
+from tests.e2e.faults import eventually
 from tests.e2e.own_gateway import OwnGateway
 from tests.servers import short_directory
 
@@ -112,3 +117,48 @@ def test_a_stream_outlives_the_word_to_stop(desk: Desk) -> None:
     assert served.output_tokens >= 2000, "it lasted longer than the draining of the listener"
     desk.gateway.start()
     desk.agree()
+
+
+def test_what_ended_while_the_sidecar_was_away_is_settled_after_the_next_start(desk: Desk) -> None:
+    gateway, client = desk.gateway, desk.openai()
+    ask: dict[str, Any] = {"model": "demo-large", "messages": [HELLO], "max_completion_tokens": 800}
+    with client, client.chat.completions.create(**ask, stream=True) as chunks:
+        assert next(chunks)
+        os.kill(gateway.pid, signal.SIGSTOP)
+        assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    gateway.kill()
+    gateway.start()
+    desk.agree()
+    eventually(lambda: "the access log of earlier runs was replayed: 1 lines, 1 calls settled" in gateway.log)
+    assert "DownstreamEnd" in gateway.file("access.log.1")
+    assert not (gateway.directory / "access.log.unsettled").exists()
+
+
+def test_a_stream_that_is_cut_by_the_sidecars_death_is_charged_what_passed(desk: Desk) -> None:
+    gateway, client = desk.gateway, desk.openai()
+    ask: dict[str, Any] = {"model": "demo-large", "messages": [HELLO], "max_completion_tokens": 4000}
+    with client, client.chat.completions.create(**ask, stream=True) as chunks:
+        for _ in range(20):
+            next(chunks)
+        gateway.kill()
+        with pytest.raises((openai.APIError, httpx2.TransportError)):
+            list(chunks)
+    gateway.start()
+    eventually(lambda: "demo-large" in desk.ledger())
+    (served,) = desk.provider.served.values()
+    calls, charged = desk.ledger()["demo-large"]
+    whole = 4000 * 75_000
+    assert calls == 1
+    assert 0.5 * served.nano_usd < charged < 0.5 * whole, "neither nothing nor the whole hold"
+
+
+def test_a_replay_that_is_interrupted_is_done_at_the_next_start(desk: Desk) -> None:
+    gateway = desk.gateway
+    gateway.stop()
+    unsettled, current = gateway.directory / "access.log.unsettled", gateway.directory / "access.log"
+    unsettled.write_text('{"type": "DownstreamEnd", "number": 1}\n')
+    current.write_text('{"type": "DownstreamEnd", "number": 2}\n')
+    gateway.start()
+    eventually(lambda: "replayed: 2 lines, 0 calls settled" in gateway.log)
+    assert [json.loads(line)["number"] for line in gateway.file("access.log.1").splitlines()] == [1, 2]
+    assert not unsettled.exists()
