@@ -26,6 +26,7 @@ async def play() -> bool:
     """Play it, and return whether the books agree."""
     end_in_order()
     screen = Screen(Console(highlight=False))
+    report.introduce(screen)
     async with contextlib.AsyncExitStack() as ending:
         directory = tempfile.TemporaryDirectory(prefix="tallystick-", ignore_cleanup_errors=True)
         folder = Path(ending.enter_context(directory))
@@ -35,7 +36,7 @@ async def play() -> bool:
         await ending.enter_async_context(gateway)
         url = await gateway.said(r"(http://127\.0\.0\.1:\d+)/openai/v1")
         admin = await ending.enter_async_context(admin_of(gateway))
-        report.introduce(screen, url)
+        report.show_change(screen, url)
         watches = (watch_wallets(screen, admin), watch_ledger(screen, gateway.store_address, TENANT))
         async with watched(screen, gateway, *watches):
             async with asyncio.TaskGroup() as programs:

@@ -11,7 +11,7 @@ import openai
 
 from tallystick.demo.agents import MOST_TRIES, NeverStopped
 from tallystick.demo.any_program.ledger import all_settled
-from tallystick.demo.screen import Call, Screen
+from tallystick.demo.screen import Call, Screen, money
 
 SUBJECTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -103,6 +103,7 @@ async def writer(street: Street) -> None:
             answer = await client.chat.completions.create(**_ask("demo-max", f"Write chapter {number}.", 300))
             missing -= answer.model != "demo-max"
             if not missing:
+                await all_settled(street.screen, "writer")
                 street.screen.tell("THE CHEAPER MODEL: writer's book is finished within its budget")
                 return
     raise NeverStopped("writer")
@@ -122,9 +123,9 @@ async def script(street: Street) -> None:
                 refused += 1
     if (through, refused) != (LET_THROUGH, LOOP_CALLS - LET_THROUGH):
         raise NeverStopped(f"script: {through} let through, {refused} refused")
-    street.screen.tell(
-        f"THE LOOP IS CUT: of {LOOP_CALLS} calls of $0.18 {through} came through, for $0.90 of $1.00"
-    )
+    spent = money(street.screen.charged("script"), 2)
+    told = f"{refused} of {LOOP_CALLS} calls of $0.18 refused"
+    street.screen.tell(f"THE LOOP IS CUT at {spent} of $1.00: {told}")
 
 
 async def scout(street: Street) -> None:

@@ -18,13 +18,18 @@ TO_READ = (
 )
 
 
-def introduce(screen: Screen, url: str) -> None:
+def introduce(screen: Screen) -> None:
     """Say what is about to be seen."""
     say = screen.say
     say(Text("Any program is under budget, by its base_url.", "bold"))
     say("A gateway (sidecar, store and Envoy), six programs that use the official OpenAI")
     say("and Anthropic SDKs as they come, a guest with a key that nobody made, and two")
     say("stand-in providers. All of it runs on this machine and is gone afterwards.")
+
+
+def show_change(screen: Screen, url: str) -> None:
+    """Show what was changed in a program, and what the lines to come are."""
+    say = screen.say
     say("All that was changed in a program:\n")
     say(Text(f'  base_url="{url}/openai/v1"', "green"))
     say(Text('  api_key="tally-demo-…"', "green"))
