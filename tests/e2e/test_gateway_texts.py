@@ -80,22 +80,23 @@ def test_the_first_steps_work_as_they_are_printed(directory: Path, provider: Scr
             gateway.stop()
 
 
-def test_the_two_commands_of_the_readme(directory: Path, provider: ScriptedProvider) -> None:
+def test_the_commands_of_the_readme(provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "README.md").read_text().partition("## Any program, no code")[2]
     block = re.search(r"```console\n(.*?)```", page, re.DOTALL)
     assert block
-    start, make_key = (line.removeprefix("$ .venv/bin/") for line in block[1].splitlines())
+    start, make_key = (line.removeprefix("$ ").replace(".venv/bin/", "") for line in block[1].splitlines())
     words = shlex.split(
         start.replace("--provider openai", f"--provider openai=http://127.0.0.1:{provider.port}")
     )
     assert words[0] == "tallystick"
     with short_directory() as data:
         gateway = OwnGateway(data, "", POLICY_FILES="")
-        gateway.words = [*words[1:-1], str(ROOT / words[-1]), "--listen", "127.0.0.1:0"]
+        gateway.words = [*words[1:], "--listen", "127.0.0.1:0"]
         gateway.environment = {"OPENAI_API_KEY": KEYS["OPENAI_KEY"]}
         gateway.start()
         try:
-            (key,) = OURS.findall(shell(f"{make_key} --admin-address unix:{data}/admin.sock", directory))
+            monkeypatch.setenv("TALLYSTICK_ADMIN_ADDRESS", f"unix:{data}/admin.sock")
+            (key,) = OURS.findall(shell(make_key, ROOT))
             called(gateway, key, provider)
         finally:
             gateway.stop()

@@ -99,13 +99,13 @@ def run(settings: "Settings", serving: "Callable[[], Coroutine[None, None, None]
     from tallystick.config import set_up_grpc
 
     set_up_grpc()
-    from tallystick import runtime
+    from tallystick import running
     from tallystick.core.errors import InvalidPolicy, TallystickError
     from tallystick.observe import logs
 
     logs.configure(settings.log_level, settings.log_format)
     try:
-        uvloop.run(serving() if serving else runtime.serve(settings))
+        uvloop.run(serving() if serving else running.serve(settings))
     except InvalidPolicy as error:
         raise CommandError(ExitCode.REFUSED, f"a policy is refused: {error}") from None
     except TallystickError as error:  # also an address that can't be had, though it is well-formed

@@ -1,6 +1,6 @@
 """`tallystick gateway`: a sidecar and the Envoy that it owns, as one.
 
-serving ─┬─ runtime.Sidecar     holds and settles, on a Unix socket of the data directory
+serving ─┬─ running, runtime    holds and settles, on a Unix socket of the data directory
 └─ envoy_process ─┬─ envoy_files    what Envoy reads and writes there
 └─ envoy_admin    what it is asked: is it ready, is anything open
 held_keys    whether the providers' keys are where they were said to be

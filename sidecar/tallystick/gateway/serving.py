@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick import runtime
+from tallystick import running
 from tallystick.config import ConfigError, Settings
 from tallystick.core.errors import TallystickError
 from tallystick.envoy import EnvoyOptions
@@ -56,7 +56,7 @@ async def serve(settings: Settings, gateway: Gateway) -> None:
         OSError: a file of the data directory can't be written.
 
     """
-    await runtime.serve(settings, _InFront(settings, gateway).run)
+    await running.serve(settings, _InFront(settings, gateway).run)
 
 
 class _InFront:
