@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,3 +83,22 @@ def test_it_is_plain_fits_and_says_what_to_try_next(out: str) -> None:
     assert [line for line in out.splitlines() if len(line) > 80 and "tallystick/demo" not in line] == []
     assert [line for line in out.splitlines() if line != line.rstrip()] == []
     assert "tallystick gateway --provider openai" in out.partition("Next")[2]
+
+
+def test_interrupted_it_leaves_nothing_behind() -> None:
+    with short_directory() as place:
+        surroundings = os.environ | {"TMPDIR": str(place), "PYTHONUNBUFFERED": "1"}
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            COMMAND, env=surroundings, stdout=pipe, stderr=pipe, encoding="utf-8", start_new_session=True
+        ) as demo:
+            assert demo.stdout is not None
+            while "ALLOW" not in (line := demo.stdout.readline()):
+                assert line, "it ended"
+            assert len(processes_of(place)) == 4, "the demo, its gateway, that one's store and Envoy"
+            os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
+            _, err = demo.communicate(timeout=60)
+        assert demo.returncode == 130, err
+        assert err == "Interrupted; everything is stopped and removed.\n"
+        assert processes_of(place) == []
+        assert list(place.iterdir()) == []
