@@ -22,7 +22,7 @@ def test_open_calls_are_counted(authz: Gateway) -> None:
     admin = admin_of(authz)
     assert asyncio.run(admin.is_ready())
     wait(lambda: asyncio.run(admin.open_calls()) == 0)
-    script = authz.script(Script((b"data: 1\n\n", b"data: 2\n\n"), content_type=SSE, delay_s=1.0))
+    script = authz.script(Script((b"data: {}\n\n", b"data: {}\n\n"), content_type=SSE, delay_s=1.0))
     with contextlib.closing(authz.connect()) as connection:
         response = authz.send(connection, script, CHAT_PATH, {"model": "big"})
         assert asyncio.run(admin.open_calls()) == 1
