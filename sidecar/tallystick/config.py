@@ -112,7 +112,8 @@ class Settings(BaseSettings):
         timedelta(seconds=30), description="How long open calls may take to finish at shutdown."
     )
     envoy: bool = Field(
-        False, description="Whether to serve Envoy's own services beside ours: the rate limit service."
+        False,
+        description="Whether to serve Envoy's own services beside ours: ext_authz, access log, rate limits.",
     )
     rate_limit_tenant: TenantName = Field(
         "", description="The tenant of rate limit requests whose domain is not a tenant's name."

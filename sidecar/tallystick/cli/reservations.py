@@ -95,23 +95,27 @@ def reserve(
     exit_if_denied(decision.result)
 
 
+HowItEnded = Annotated[
+    Outcome, typer.Option(metavar="OUTCOME", help=f"How the call ended: {', '.join(Outcome)}.")
+]
+AccessLog = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Envoy's access log: all calls in it, in place of TENANT and ID.",
+        show_default=False,
+    ),
+]
+
+
 def settle(
     *,
     tenant: Tenant = "",
     reservation_id: ReservationId = "",
-    outcome: Annotated[
-        Outcome, typer.Option(metavar="OUTCOME", help=f"How the call ended: {', '.join(Outcome)}.")
-    ] = Outcome.COMPLETED,
+    outcome: HowItEnded = Outcome.COMPLETED,
     actual: ActualOptions,
     tally: Tally = "",
-    access_log: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            help="Envoy's access log: all calls in it, in place of TENANT and ID.",
-            show_default=False,
-        ),
-    ] = "",
+    access_log: AccessLog = "",
     connection: Connection,
 ) -> None:
     """End a reservation with what was really spent.
@@ -128,9 +132,7 @@ def settle(
         from tallystick.cli.replaying import replay
 
         if tenant or actual.ways or tally:
-            raise CommandError(
-                ExitCode.USAGE, "--access-log: expected neither TENANT and ID nor an actual cost"
-            )
+            raise CommandError(ExitCode.USAGE, "--access-log: expected it alone, without TENANT and ID")
         replay(access_log, connection)
         return
     if not (tenant and reservation_id):
@@ -142,6 +144,10 @@ def settle(
         outcome=f"OUTCOME_{outcome.name}",
     )
     put_actual(request, actual)
+    _settle(request, connection)
+
+
+def _settle(request: "pb.SettleRequest", connection: Connection) -> None:
     with budget_service(connection) as service:
         settled = service.Settle(request, timeout=connection.timeout_s)
     if connection.as_json:
