@@ -149,7 +149,7 @@ def test_a_stream_that_is_cut_by_the_sidecars_death_is_charged_what_passed(desk:
     calls, charged = desk.ledger()["demo-large"]
     whole = 4000 * 75_000
     assert calls == 1
-    assert 0.5 * served.nano_usd < charged < 0.5 * whole, "neither nothing nor the whole hold"
+    assert 0.5 * served.nano_usd < charged < whole, "neither nothing nor the whole hold"
 
 
 def test_a_replay_that_is_interrupted_is_done_at_the_next_start(desk: Desk) -> None:
