@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTO := $(wildcard proto/tallystick/v1/*.proto)
 
-.PHONY: help demo test lint types layers proto proto-check docs bench clean
+.PHONY: help demo demo-envoy test lint types layers proto proto-check docs bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,11 +14,14 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tallystick needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[demo]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[demo,gateway]" --group dev
 	touch $@
 
 demo: $(READY) ## agents, a loop and a wallet that ends, in half a minute
 	$(BIN)/tallystick demo
+
+demo-envoy: $(READY) ## the official SDKs under budget by their base_url, through a real Envoy
+	$(BIN)/tallystick demo --envoy
 
 test: $(READY) ## all tests, with the coverage of core and store
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(TESTS)

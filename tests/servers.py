@@ -13,8 +13,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 
@@ -88,6 +89,9 @@ class StoreServer:
 class SidecarProcess:
     """`tallystick serve` as its own process; `settings` are environment variables without the prefix."""
 
+    words: Sequence[str] = ("serve",)
+    environment: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
         self._settings = {"LISTEN": "", "HTTP_LISTEN": "", "PRELOAD_TOKENIZERS": "false", **settings}
@@ -130,9 +134,10 @@ class SidecarProcess:
     def start(self, *, wait: bool = True) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")}
         environment["TALLYSTICK_DATA_DIR"] = str(self.directory)
+        environment |= self.environment
         environment |= {f"TALLYSTICK_{name}": value for name, value in self._settings.items()}
         with (self.directory / "sidecar.log").open("ab") as log:
-            command = [sys.executable, "-m", "tallystick", "serve"]
+            command = [sys.executable, "-m", "tallystick", *self.words]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         if wait:
             self.wait_serving()

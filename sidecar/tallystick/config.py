@@ -41,7 +41,8 @@ class ConfigError(TallystickError):
         self.problems = problems
 
 
-def _default_data_dir() -> Path:
+def default_data_dir() -> Path:
+    """Where everything lies if no setting says otherwise."""
     base = os.environ.get("XDG_DATA_HOME", "")
     # The XDG specification has relative paths ignored.
     return Path(base if Path(base).is_absolute() else "~/.local/share") / "tallystick"
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: AbsolutePath = Field(
-        default_factory=_default_data_dir,
+        default_factory=default_data_dir,
         description="Where the embedded store, the sockets and the tally key live; created if missing.",
         json_schema_extra={"shown": "`$XDG_DATA_HOME/tallystick`, or `~/.local/share/tallystick`"},
     )
@@ -168,6 +169,16 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError(
             f"{PREFIX}DATA_DIR: expected a directory, since there is no home ({error})"
         ) from None
+
+
+def environment_of_others() -> dict[str, str]:
+    """The environment for a process of another kind: without our settings, one of which has a password."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+
+
+def set_up_grpc() -> None:
+    """Tell gRPC, before it is imported, that no fork of ours goes on with it: it would warn of each."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def _misspelt(environ: Mapping[str, str]) -> list[str]:

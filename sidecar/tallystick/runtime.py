@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import secrets
-import signal
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -48,6 +47,10 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(version("tallystick"))
+        self.opened = asyncio.Event()
+        """Set once calls are answered for the first time."""
+        self.beside: dict[str, str] = {}
+        """States for /readyz of parts that are not the sidecar's own."""
         self._address = settings.store_address()
         self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
         self._servers = Servers(settings.transport, settings.reflection)
@@ -169,6 +172,7 @@ class Sidecar:
         self._states["policies"] = READY
         _spare_collections()
         await self._show()
+        self.opened.set()
         log.info("serving on %s", ", ".join(self._places()))
         await asyncio.gather(
             sweep_for_ever(store, self.metrics),
@@ -208,7 +212,7 @@ class Sidecar:
         return shared
 
     def _readiness(self) -> Mapping[str, str]:
-        return self._states
+        return self._states | self.beside
 
     def _store_changed(self, up: bool) -> None:
         self._states["store"] = READY if up else "away"
@@ -269,22 +273,3 @@ def _spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-async def serve(settings: Settings, started: Callable[[Sidecar], None] = lambda sidecar: None) -> None:
-    """Serves until SIGTERM or SIGINT, then drains and ends."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Sidecar(settings) as sidecar:
-        started(sidecar)
-        stopping = asyncio.create_task(stop.wait())
-        failing = asyncio.create_task(sidecar.failed())
-        done, _ = await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, failing):
-            task.cancel()
-        if failing in done:
-            failing.result()
-        log.info("draining")
-    log.info("stopped")

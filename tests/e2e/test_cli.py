@@ -805,7 +805,7 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 
 COMMANDS = (
-    *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
+    *("serve", "gateway", "demo", "policy validate", "policy apply", "policy show", "backtest"),
     *("key create", "key hash"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
@@ -850,7 +850,7 @@ def test_the_examples_of_the_reference_work(directory: Path) -> None:
             typed, given = words[1:], ""
             if "<" in words:
                 typed, given = words[1 : words.index("<")], (directory / words[-1]).read_text()
-            if words[1] not in ("serve", "demo"):
+            if words[1] not in ("serve", "gateway", "demo"):
                 cli.run(*typed, expect=code, given=given)
     finally:
         sidecar.stop()

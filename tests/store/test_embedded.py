@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 import tallystick
 from tallystick.core.errors import StoreUnusable
+from tallystick.owned_process import LAUNCH
 from tallystick.store import embedded
 from tallystick.store.embedded import EmbeddedValkey, bundled_binary
 
@@ -205,7 +206,7 @@ async def test_store_dies_with_its_owner_and_the_next_one_finds_its_data(data_di
 
 async def test_launcher_does_nothing_for_a_parent_that_has_died(data_dir: Path) -> None:
     # Nobody is the child of -1, which stands for an owner that died before the check.
-    launcher = [sys.executable, "-I", "-S", "-c", embedded._LAUNCH, "-1", "15", "/bin/sh", "-c", "echo ran"]
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, "-1", "15", "", "/bin/sh", "-c", "echo ran"]
     done = await asyncio.to_thread(subprocess.run, launcher, capture_output=True, check=True)
     assert done.stdout == b""
 

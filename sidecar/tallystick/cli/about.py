@@ -1,16 +1,23 @@
 """`tallystick version` and `tallystick demo`."""
 
+from typing import Annotated
+
 import typer
 
 from tallystick.cli.options import Json
 from tallystick.cli.output import print_json
 
 
-def demo() -> None:
+def demo(
+    envoy: Annotated[
+        bool,
+        typer.Option("--envoy", help="With Envoy and the official SDKs; needs tallystick[demo,gateway]."),
+    ] = False,
+) -> None:
     """See it work: a sidecar, a policy, and calls until the money is gone, all on this machine."""
     from tallystick.demo import run_demo
 
-    raise typer.Exit(run_demo())
+    raise typer.Exit(run_demo(envoy))
 
 
 def version(as_json: Json = False) -> None:

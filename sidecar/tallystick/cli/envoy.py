@@ -106,7 +106,7 @@ def config(options: ConfigOptions, envoy: Envoy = None) -> None:
     try:
         made = _read(options)
         if envoy is not None:
-            _check_version(envoy, made.way)
+            check_version(envoy, made.way)
         sys.stdout.write(dump(bootstrap(made)))
     except BadOption as error:
         raise CommandError(ExitCode.USAGE, str(error)) from None
@@ -154,7 +154,7 @@ def _read(options: ConfigOptions) -> "EnvoyOptions":
     except ValueError:
         raise BadOption("--way", f"expected {', '.join(Way)}, not {options.way!r}") from None
     return EnvoyOptions(
-        providers=_providers(options.provider, options.key or []),
+        providers=read_providers(options.provider, options.key or []),
         way=way,
         listen=read_place("--listen", options.listen),
         sidecar=read_place("--sidecar", options.sidecar or f"unix:{read_settings().socket}"),
@@ -173,8 +173,13 @@ def _read(options: ConfigOptions) -> "EnvoyOptions":
     )
 
 
-def _providers(texts: list[str], keys: list[str]) -> "tuple[Provider, ...]":
-    """Read the providers, each with its key."""
+def read_providers(texts: list[str], keys: list[str]) -> "tuple[Provider, ...]":
+    """Read the providers, each with its key.
+
+    Raises:
+        BadOption: one is wrong, or they don't fit together.
+
+    """
     from tallystick.envoy import BadOption, read_key, read_provider
 
     providers = [read_provider(text) for text in texts]
@@ -186,8 +191,13 @@ def _providers(texts: list[str], keys: list[str]) -> "tuple[Provider, ...]":
     return tuple(dataclasses.replace(each, key=found.get(each.name)) for each in providers)
 
 
-def _check_version(envoy: Path, way: "Way") -> None:
-    """Refuse an Envoy that is too old; tell of one that is newer than those tried."""
+def check_version(envoy: Path, way: "Way") -> None:
+    """Refuse an Envoy that is too old; tell of one that is newer than those tried.
+
+    Raises:
+        CommandError: it is too old, or no Envoy.
+
+    """
     from tallystick.envoy import EnvoyMissing, problem_with, version_of
     from tallystick.envoy.versions import TRIED
 

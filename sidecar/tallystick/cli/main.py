@@ -16,6 +16,7 @@ from tallystick.cli.charges import charge
 from tallystick.cli.envoy import check, config
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
+from tallystick.cli.gateway import gateway
 from tallystick.cli.keys import create, key_hash
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
@@ -67,7 +68,14 @@ def _group(name: str, text: str) -> typer.Typer:
 
 
 register(app, serve, "tallystick serve --policy acme.yaml")
-register(app, demo, "tallystick demo")
+register(
+    app,
+    gateway,
+    "tallystick gateway --provider openai --key openai=env:OPENAI_API_KEY",
+    "tallystick gateway --provider anthropic --key anthropic=file:/run/keys/anthropic \\\n"
+    "    --provider vllm:compatible=http://10.0.0.7:8000 --policy acme.yaml",
+)
+register(app, demo, "tallystick demo", "tallystick demo --envoy")
 policy = _group("policy", "Check a policy, put it in force, show the one in force.")
 register(policy, validate, "tallystick policy validate acme.yaml")
 register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")

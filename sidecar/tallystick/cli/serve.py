@@ -11,6 +11,8 @@ from tallystick.cli.policies import problem_lines
 from tallystick.cli.settings import read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from tallystick.config import Settings
 
 PolicyFiles = Annotated[
@@ -67,25 +69,43 @@ def serve(
         "log_format": log_format,
     }
     settings = read_settings(**{field: value for field, value in given.items() if value is not None})
+    check_policies(settings)
+    run(settings)
+
+
+def check_policies(settings: "Settings") -> None:
+    """Look at the policies before anything starts.
+
+    Raises:
+        CommandError: one is refused; each problem has its line.
+
+    """
     for file in settings.policy_files:
         if lines := problem_lines(str(file), read_text(str(file))):
             raise CommandError(ExitCode.REFUSED, f"{file} is refused", *lines)
-    _run(settings)
 
 
-def _run(settings: "Settings") -> None:
-    """Serve, and turn what ends a start into one clear line."""
+def run(settings: "Settings", serving: "Callable[[], Coroutine[None, None, None]] | None" = None) -> None:
+    """Serve, by default the sidecar alone, and turn what ends a start into one clear line.
+
+    Raises:
+        CommandError: it did not start.
+
+    """
     import logging
 
     import uvloop
 
-    from tallystick import runtime
+    from tallystick.config import set_up_grpc
+
+    set_up_grpc()
+    from tallystick import running
     from tallystick.core.errors import InvalidPolicy, TallystickError
     from tallystick.observe import logs
 
     logs.configure(settings.log_level, settings.log_format)
     try:
-        uvloop.run(runtime.serve(settings))
+        uvloop.run(serving() if serving else running.serve(settings))
     except InvalidPolicy as error:
         raise CommandError(ExitCode.REFUSED, f"a policy is refused: {error}") from None
     except TallystickError as error:  # also an address that can't be had, though it is well-formed

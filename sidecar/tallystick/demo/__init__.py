@@ -9,6 +9,7 @@ sidecar.py    `tallystick serve` as its own process
 screen.py     what the terminal shows
 books.py      whether bill, ledger and wallets agree
 play.py       all of it, from start to end
+any_program/  `tallystick demo --envoy`: the same for programs that know nothing of it
 """
 
 import asyncio
@@ -16,19 +17,22 @@ import sys
 
 AGREE, DISAGREE, NO_SDK, NO_SIDECAR, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes."""
-SDK = ("openai", "httpx2")
-"""What the extra `demo` brings: the SDK and its transport."""
+SDK = ("openai", "httpx2", "anthropic")
+"""What the extra `demo` brings: the SDKs and their transport."""
 
 
-def run_demo() -> int:
+def run_demo(envoy: bool = False) -> int:
     """Play the demo and return the exit code: 0 only if the books agree."""
     try:
-        from tallystick.demo.play import play
+        if envoy:
+            from tallystick.demo.any_program.play import play
+        else:
+            from tallystick.demo.play import play
         from tallystick.demo.sidecar import SidecarFailed
     except ModuleNotFoundError as error:
         if error.name not in SDK:
             raise
-        sys.stderr.write("The demo needs the OpenAI SDK: pip install 'tallystick[demo]'\n")
+        sys.stderr.write("The demo needs the SDKs: pip install 'tallystick[demo]'\n")
         return NO_SDK
     try:
         return AGREE if asyncio.run(play()) else DISAGREE

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 
 import grpc
@@ -36,19 +36,19 @@ NANO_PER_CENT = NANO_PER_USD // 100
 
 async def play() -> bool:
     """Play it, and return whether the books agree."""
-    _end_in_order()
+    end_in_order()
     screen = Screen(Console(highlight=False))
     async with contextlib.AsyncExitStack() as ending:
         directory = tempfile.TemporaryDirectory(prefix="tallystick-", ignore_cleanup_errors=True)
         folder = Path(ending.enter_context(directory))
         provider = await ending.enter_async_context(StandIn())
         sidecar = await ending.enter_async_context(SidecarProcess(folder, POLICY))
-        admin = await ending.enter_async_context(_admin(sidecar))
+        admin = await ending.enter_async_context(admin_of(sidecar))
         await _credit(admin)
-        screen.wallets = await _wallets(admin)
+        screen.wallets = await wallets_of(admin)
         report.introduce(screen)
         await _scene(screen, sidecar, provider, admin)
-        screen.wallets = await _wallets(admin)
+        screen.wallets = await wallets_of(admin)
         books = Books(
             bill=provider.bill,
             ledger=await read_ledger(sidecar.store_address),
@@ -59,7 +59,7 @@ async def play() -> bool:
     return books.agree
 
 
-def _end_in_order() -> None:
+def end_in_order() -> None:
     """Let the first signal end the demo in order; the ones that follow change nothing."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
@@ -74,7 +74,8 @@ def _end_in_order() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _admin(sidecar: SidecarProcess) -> AsyncIterator[AdminServiceStub]:
+async def admin_of(sidecar: SidecarProcess) -> AsyncIterator[AdminServiceStub]:
+    """Connect to its admin service."""
     async with grpc.aio.insecure_channel(sidecar.admin_target) as channel:
         yield AdminServiceStub(channel)
 
@@ -95,36 +96,47 @@ async def _credit(admin: AdminServiceStub) -> None:
             )
 
 
-async def _wallets(admin: AdminServiceStub) -> list[WalletState]:
+async def wallets_of(admin: AdminServiceStub) -> list[WalletState]:
+    """Ask for every wallet."""
     answer = await admin.ListWallets(admin_pb2.ListWalletsRequest(tenant=TENANT), timeout=5)
     return list(answer.wallets)
 
 
 async def _scene(screen: Screen, sidecar: SidecarProcess, provider: StandIn, admin: AdminServiceStub) -> None:
     """Let the agents play. The first error of any of them ends the scene."""
+    watches = watch_wallets(screen, admin)
+    async with watched(screen, sidecar, watches), _gateways(screen, sidecar, provider) as stage:
+        async with asyncio.TaskGroup() as agents:
+            for agent in cast(stage):
+                agents.create_task(agent)
+        await stage.gateway.reconcile()
+        await midnight(stage, TENANT, sidecar.store_address)
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    screen: Screen, sidecar: SidecarProcess, *watches: Coroutine[None, None, None]
+) -> AsyncIterator[None]:
+    """Show the moving part while the block and the watches run; the first error of any of them is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_watch_wallets(screen, admin))
+            watching = [group.create_task(watch) for watch in watches]
             with screen.moving():
-                async with _gateways(screen, sidecar, provider) as stage:
-                    async with asyncio.TaskGroup() as agents:
-                        for agent in cast(stage):
-                            agents.create_task(agent)
-                    await stage.gateway.reconcile()
-                    await midnight(stage, TENANT, sidecar.store_address)
-            watching.cancel()
+                yield
+            for task in watching:
+                task.cancel()
     except ExceptionGroup as failed:
         error: Exception = failed
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
-        if isinstance(error, grpc.RpcError):
-            await sidecar.must_run()
+        await sidecar.must_run()
         raise error from None
 
 
-async def _watch_wallets(screen: Screen, admin: AdminServiceStub) -> None:
+async def watch_wallets(screen: Screen, admin: AdminServiceStub) -> None:
+    """Keep the wallets on the screen up to date."""
     while True:
-        screen.wallets = await _wallets(admin)
+        screen.wallets = await wallets_of(admin)
         await asyncio.sleep(WALLETS_EVERY_S)
 
 

@@ -1,4 +1,4 @@
-"""The stand-in for a model provider: OpenAI's chat completions, and a bill of its own.
+"""The stand-in for a model provider: OpenAI's chat completions, Anthropic's messages, a bill of its own.
 
 It shares nothing with the sidecar: it counts tokens in its own way, knows its
 own prices and does its own sums. As with the original, a stored completion can
@@ -8,14 +8,10 @@ be asked for again, with its usage.
 import asyncio
 import contextlib
 import itertools
-import json
 import re
 import socket
-import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal
 from types import TracebackType
 from typing import Any
 
@@ -26,68 +22,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-PRICES = {
-    "demo-max": (Decimal("20.00"), Decimal("2.00"), Decimal("100.00")),
-    "demo-large": (Decimal("15.00"), Decimal("1.50"), Decimal("75.00")),
-    "demo-small": (Decimal("1.00"), Decimal("0.10"), Decimal("5.00")),
-}
-"""US dollars per million tokens of input, cached input and output."""
+from tallystick.demo import messages
+from tallystick.demo.served import PRICES, WORDS_A_CHUNK, WORDS_A_SECOND, Served
 
-NANO_USD_PER_USD_A_MILLION = 1_000
+TALKATIVE = frozenset({"demo-giant"})
 CACHE_FROM_TOKENS, CACHE_STEP_TOKENS = 1_024, 128
-WORDS_A_CHUNK = 16
-WORDS_A_SECOND = 550
 TEXT = """the first half of the stick stays with the one who lends and the other half goes to the one
 who owes and when the debt is paid both are laid side by side and every notch has to match"""
-
-
-@dataclass
-class Served:
-    """One completion, with what it used so far."""
-
-    completion_id: str
-    model: str
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """As OpenAI reports it."""
-        return {
-            "prompt_tokens": self.input_tokens,
-            "completion_tokens": self.output_tokens,
-            "total_tokens": self.input_tokens + self.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": self.cached_tokens, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-        }
-
-    @property
-    def nano_usd(self) -> int:
-        """What it costs."""
-        fresh, cached, output = PRICES[self.model]
-        amount = (self.input_tokens - self.cached_tokens) * fresh + self.cached_tokens * cached
-        amount += self.output_tokens * output
-        return int((amount * NANO_USD_PER_USD_A_MILLION).to_integral_value(ROUND_HALF_EVEN))
-
-    def answer(self, text: str) -> dict[str, Any]:
-        """Write the whole completion."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-        return self._head("chat.completion") | {"choices": [choice], "usage": self.usage}
-
-    def chunk(self, delta: dict[str, str], finish: str | None = None) -> bytes:
-        """Write one event of a stream."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _event(self._head("chat.completion.chunk") | {"choices": [choice], "usage": None})
-
-    def last_chunk(self) -> bytes:
-        """Write the event that carries the usage."""
-        return _event(self._head("chat.completion.chunk") | {"choices": [], "usage": self.usage})
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self.completion_id, "object": kind, "created": int(time.time()), "model": self.model}
 
 
 class _Stream(StreamingResponse):
@@ -124,6 +65,7 @@ class StandIn:
         self._app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/messages", self._message, methods=["POST"]),
                 Route("/v1/chat/completions/{completion_id}", self._stored),
                 Route("/overloaded/v1/chat/completions", self._overloaded, methods=["POST"]),
             ]
@@ -166,14 +108,24 @@ class StandIn:
         if body["model"] not in PRICES:
             return _error(404, f"The model `{body['model']}` does not exist", "model_not_found")
         served = self._admit(body)
-        words = list(itertools.islice(itertools.cycle(TEXT.split()), _length(body)))
+        words = _words(body)
         if body.get("stream"):
             wants_usage = (body.get("stream_options") or {}).get("include_usage", False)
             return _Stream(_speak(served, words, wants_usage), served)
-        await asyncio.sleep(0.1 + len(words) / WORDS_A_SECOND)
-        served.output_tokens = len(words)
-        served.ended.set()
+        await _think(served, words)
         return JSONResponse(served.answer(" ".join(words)))
+
+    async def _message(self, request: Request) -> Response:
+        body = await request.json()
+        if body["model"] not in PRICES:
+            told = messages.error_body(f"model: {body['model']}", "not_found_error")
+            return JSONResponse(told, status_code=404)
+        served = self._admit(body)
+        words = _words(body)
+        if body.get("stream"):
+            return _Stream(messages.speak(served, words), served)
+        await _think(served, words)
+        return JSONResponse(messages.whole(served, " ".join(words)))
 
     async def _stored(self, request: Request) -> Response:
         served = self.served.get(request.path_params["completion_id"])
@@ -213,14 +165,19 @@ async def _speak(served: Served, words: list[str], wants_usage: bool) -> AsyncIt
     yield b"data: [DONE]\n\n"
 
 
-def _length(body: dict[str, Any]) -> int:
-    """Half to nine tenths of what is allowed, by the prompt."""
+async def _think(served: Served, words: list[str]) -> None:
+    """Take as long as the answer would take to be spoken."""
+    await asyncio.sleep(0.1 + len(words) / WORDS_A_SECOND)
+    served.output_tokens = len(words)
+    served.ended.set()
+
+
+def _words(body: dict[str, Any]) -> list[str]:
+    """An answer of half to nine tenths of what is allowed, by the prompt; the talkative take all of it."""
     percent = 50 + zlib.crc32(body["messages"][-1]["content"].encode()) % 40
-    return int(body["max_completion_tokens"]) * percent // 100
-
-
-def _event(content: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(content)}\n\n".encode()
+    allowed = int(body.get("max_completion_tokens") or body["max_tokens"])
+    length = allowed if body["model"] in TALKATIVE else allowed * percent // 100
+    return list(itertools.islice(itertools.cycle(TEXT.split()), length))
 
 
 def _error(status: int, message: str, code: str) -> JSONResponse:

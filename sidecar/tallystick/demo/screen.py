@@ -43,6 +43,7 @@ class Screen:
         self.wallets: Sequence[WalletState] = ()
         self._calls: dict[str, Call] = {}
         self._in_flight: set[str] = set()
+        self._charged: dict[str, int] = {}
         self._explained: set[tuple[str, str]] = set()
         self._started_s = time.monotonic()
         plain = console.options.ascii_only
@@ -81,23 +82,41 @@ class Screen:
         if not answer.HasField("refusal"):
             payer = answer.wallet_group or answer.wallet
             call = Call(agent, answer.model, answer.cost.nano_usd, payer, self._downgrade(answer))
-            self._calls[answer.reservation_id] = call
-            self._in_flight.add(answer.reservation_id)
+            self.held(answer.reservation_id, call)
             return
         reason, style = _reason(answer.refusal)
-        call = Call(agent, answer.model, 0, "")
+        self.refused(Call(agent, answer.model, 0, ""), reason, _because(answer.refusal), style)
+
+    def held(self, reservation_id: str, call: Call) -> None:
+        """A call may be made."""
+        self._calls[reservation_id] = call
+        self._in_flight.add(reservation_id)
+
+    def refused(self, call: Call, reason: str, because: str, style: str = "red") -> None:
+        """A call may not be made."""
         self._line(call, Text("DENY  ", f"bold {style}"), "", "", Text(reason, style))
-        self._explain(agent, Reason.Name(answer.refusal.reason), _because(answer.refusal), "dim")
+        self._explain(call.agent, reason.partition(",")[0], because, "dim")
 
     def ended(self, reservation_id: str, charged_nano_usd: int, remark: str) -> None:
         """A Settle or a Release was answered; without a remark, it was paid as usual."""
         self._in_flight.discard(reservation_id)
+        self._charged[reservation_id] = charged_nano_usd
         call = self._calls[reservation_id]
         why = Text(remark, "yellow") if remark else Text(f"paid by {call.payer}", "dim")
         held, charged = money(call.held_nano_usd), money(charged_nano_usd)
         self._line(call, Text("ALLOW ", "green"), held, charged, why)
         if call.downgrade:
             self._explain(call.agent, call.model, call.downgrade, "yellow")
+
+    def in_flight(self, agent: str = "") -> int:
+        """How many calls are held and have not ended, of all or of one."""
+        return sum(agent in {"", self._calls[identity].agent} for identity in self._in_flight)
+
+    def charged(self, agent: str) -> int:
+        """What its calls were charged, in nano-dollars."""
+        return sum(
+            amount for identity, amount in self._charged.items() if self._calls[identity].agent == agent
+        )
 
     def bars(self) -> Group:
         """Every wallet: what is left, what is held, what is spent."""
@@ -128,7 +147,11 @@ class Screen:
         if not answer.HasField("downgrade"):
             return ""
         asked, because = answer.downgrade.asked_model, answer.downgrade.message.partition(": ")[2]
-        return f"{asked} {self._arrow} {answer.model}, because {because}"
+        return f"{self.instead(asked, answer.model)}, because {because}"
+
+    def instead(self, asked: str, used: str) -> str:
+        """Say that a model stands in for another one."""
+        return f"{asked} {self._arrow} {used}"
 
     def _explain(self, agent: str, what: str, words: str, style: str) -> None:
         """Say it the first time only."""

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,6 +17,7 @@ from tallystick.store.embedded import EmbeddedValkey
 
 START_S, STOP_S, END_S, POLL_S = 30.0, 10.0, 0.5, 0.05
 LOG_LINES = 15
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class SidecarFailed(Exception):
@@ -22,11 +25,22 @@ class SidecarFailed(Exception):
 
 
 class SidecarProcess:
-    """`async with SidecarProcess(directory, policy)` runs `tallystick serve` until the block ends."""
+    """`async with SidecarProcess(directory, policy)` runs `tallystick serve` until the block ends.
 
-    def __init__(self, directory: Path, policy: Path) -> None:
+    `words` are another command that has a sidecar in it, `variables` of the environment are for it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        policy: Path,
+        words: Sequence[str] = ("serve",),
+        variables: Mapping[str, str] = NOTHING,
+    ) -> None:
         self._directory = directory
         self._policy = policy
+        self._words = words
+        self._variables = variables
         self._log = directory / "sidecar.log"
         self._process: asyncio.subprocess.Process | None = None
         self.target = f"unix:{directory}/tallystick.sock"
@@ -47,9 +61,10 @@ class SidecarProcess:
             "TALLYSTICK_DRAIN_TIMEOUT": "2s",
             "TALLYSTICK_LOG_FORMAT": "text",
         }
+        environment |= self._variables
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tallystick", "serve"),
+                *(sys.executable, "-m", "tallystick", *self._words),
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -71,6 +86,19 @@ class SidecarProcess:
     ) -> None:
         if self._process is not None:
             await self._stop(self._process)
+
+    async def said(self, pattern: str) -> str:
+        """Wait until its output has something that matches the pattern; the first group."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(START_S):
+                while self._process.returncode is None:
+                    if found := re.search(pattern, self._log.read_text(errors="replace")):
+                        return found[1]
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise SidecarFailed(self._with_log(f"the sidecar did not serve within {START_S:g} s")) from None
+        raise SidecarFailed(self._with_log(f"the sidecar ended with {self._process.returncode}"))
 
     async def must_run(self) -> None:
         """Raise SidecarFailed if the process has ended, or is just ending."""

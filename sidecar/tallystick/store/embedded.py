@@ -7,17 +7,14 @@ only, which drains and then stops the store.
 """
 
 import asyncio
-import contextlib
 import importlib.util
 import logging
-import os
 import platform
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
+from tallystick.owned_process import end, last_lines, launch
 from tallystick.store.data_directory import DataDirectory
 
 _log = logging.getLogger(__name__)
@@ -32,27 +29,9 @@ _PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
 _STEADY_S = 30.0
 """A store that lived this long is restarted without a growing pause."""
 
-# Runs in a fresh interpreter that becomes the store. A preexec_fn would run Python after a fork
-# of a process with threads, which may deadlock. The signal is sent when the *thread* that forked
-# dies, which is the event loop's; a parent that died before prctl is seen by its pid.
-_LAUNCH = """
-import ctypes, os, sys
-parent, death_signal, binary, *arguments = sys.argv[1:]
-os.setsid()
-os.umask(0o077)
-if sys.platform == "linux":
-    long = ctypes.c_ulong
-    if ctypes.CDLL(None).prctl(1, long(int(death_signal)), long(0), long(0), long(0)):
-        sys.exit("prctl(PR_SET_PDEATHSIG) failed")
 # The wheel's store has the C library's allocator: with more freed chunks kept at hand than
 # seven of a size, a Reserve costs it an eighth less (at the price of 17 MB at the most).
-os.putenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=512")
-if os.getppid() == int(parent):
-    try:
-        os.execv(binary, [binary, *arguments])
-    except OSError as error:
-        sys.exit(f"{binary}: {error.strerror}")
-"""
+_TUNABLES = "GLIBC_TUNABLES=glibc.malloc.tcache_count=512"
 
 
 def bundled_binary() -> Path:
@@ -161,20 +140,13 @@ class EmbeddedValkey:
 
     async def _launch(self) -> None:
         """Start the process and wait until it serves; ends it if it doesn't."""
-        binary = self._binary or bundled_binary()
-        log = os.open(self._directory.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            log_from = os.fstat(log).st_size
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", _LAUNCH),
-                *(str(os.getpid()), str(int(signal.SIGTERM)), str(binary), *self._arguments()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(self._directory.store_lock,),
-            )
-        finally:
-            os.close(log)
+        self._process, log_from = await launch(
+            self._binary or bundled_binary(),
+            self._arguments(),
+            self._directory.log_path,
+            variables=_TUNABLES,
+            lock=self._directory.store_lock,
+        )
         try:
             await self._until_ready(self._process, log_from)
         except BaseException:
@@ -214,7 +186,7 @@ class EmbeddedValkey:
             else:
                 await asyncio.sleep(_POLL_S)
                 continue
-            said = _tail(self._directory.log_path, log_from)
+            said = last_lines(self._directory.log_path, log_from)
             raise StoreUnusable(f"the embedded store in {self._directory.path} {problem}; it said:\n{said}")
 
     async def _ask(self, command: bytes) -> bytes:
@@ -240,21 +212,5 @@ class EmbeddedValkey:
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_S):
-            await process.wait()
-    except TimeoutError:
-        _log.warning("the embedded store did not stop within %g s and is killed", _STOP_S)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def _tail(path: Path, start: int, lines: int = 12) -> str:
-    with path.open("rb") as log:
-        log.seek(max(start, path.stat().st_size - 8192))
-        return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+    if not await end(process, _STOP_S):
+        _log.warning("the embedded store did not stop within %g s and was killed", _STOP_S)
