@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,9 @@ ADMIN_CALLS = 64
 KEY_BYTES = 32
 RETRY_S = 0.2
 
+Drain = Callable[[float], Awaitable[None]]
+"""Lets what is under way finish, for so many seconds at most."""
+
 log = logging.getLogger("tallystick.runtime")
 
 
@@ -52,6 +55,7 @@ class Sidecar:
             Admission(settings.max_in_flight, settings.max_queued, self.metrics),
             Admission(ADMIN_CALLS, ADMIN_CALLS, self.metrics),
         )
+        self._drains: list[Drain] = [admission.drain for admission in self._admissions]
         self._http: HttpEndpoint | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._states = {"store": "starting", "policies": "starting"}
@@ -132,18 +136,26 @@ class Sidecar:
 
     def _with_envoy(self, add_budget: Register) -> Register:
         """Envoy's services beside ours; their messages are loaded for those who want them."""
-        from tallystick.services.rate_limit import RateLimitService, beside
+        from tallystick.services.envoy import EnvoyServices
 
-        admission, settings = self._admissions[0], self.settings
-        defaults = {"tenant": settings.rate_limit_tenant, "unit": settings.rate_limit_unit}
-        return beside(add_budget, RateLimitService(self._engine.limiter, admission, self.metrics, **defaults))
+        settings = self.settings
+        envoy = EnvoyServices(
+            self._engine,
+            self._planner,
+            self._admissions[0],
+            self.metrics,
+            default_tenant=settings.default_tenant,
+            limits={"tenant": settings.rate_limit_tenant, "unit": settings.rate_limit_unit},
+        )
+        self._drains.append(envoy.drain)
+        return envoy.beside(add_budget)
 
     async def _drain(self) -> None:
         """Calls at work finish and are answered; then the listeners end."""
         grace_s, clock = self.settings.drain_timeout.total_seconds(), asyncio.get_running_loop().time
         began = clock()
         await self._servers.tell_draining()
-        await asyncio.gather(*(admission.drain(grace_s) for admission in self._admissions))
+        await asyncio.gather(*(drain(grace_s) for drain in self._drains))
         await self._servers.stop(max(0.0, grace_s - (clock() - began)))
 
     async def _open(self) -> None:

@@ -11,6 +11,7 @@ from tallystick.core.money import usd_text
 from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, alert_steps
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
+from tallystick.core.usage import Usage
 
 CONCURRENCY_RETRY_MS = 1_000
 """When to ask again for a place in flight: nobody knows when a call ends."""
@@ -135,6 +136,8 @@ class Decision:
     now_ms: int = 0
     plan: Plan | None = field(default=None, repr=False)
     """The plan it followed; None for an answer that was given before."""
+    estimated: Usage | None = None
+    """The tokens that it may use; None where the caller gave the cost."""
 
     @property
     def allowed(self) -> bool:

@@ -70,6 +70,8 @@ class RouteRules:
 
     unmetered: tuple[str, ...] = ()
     """Patterns with `*` of paths that are let through."""
+    without_usage: tuple[str, ...] = ()
+    """Providers, by their names in the proxy, that don't know `stream_options.include_usage`."""
 
     def let_through(self, path: str) -> bool:
         """Whether this path, its query aside, may go to the provider unmetered.

@@ -28,10 +28,10 @@ class Mode(StrEnum):
     """Nothing: all goes back."""
 
 
-def settle_mode(outcome: Outcome, reported: bool) -> tuple[Mode, bool]:
+def settle_mode(outcome: Outcome, reported: bool, *, estimated: bool = False) -> tuple[Mode, bool]:
     """What is charged, and whether that is an estimate.
 
-    `reported`: whether usage or a cost came with the outcome.
+    `reported`: whether usage or a cost came with the outcome; `estimated`: whether that is one already.
 
     Raises:
         InvalidArgument: the outcome and a report contradict each other.
@@ -46,4 +46,4 @@ def settle_mode(outcome: Outcome, reported: bool) -> tuple[Mode, bool]:
         raise InvalidArgument(
             "outcome", f"expected no usage and no cost with {outcome.name}: it charges the hold"
         )
-    return (Mode.COST, False) if reported else (Mode.HOLD, True)
+    return (Mode.COST, estimated) if reported else (Mode.HOLD, True)

@@ -16,6 +16,7 @@ from tallystick.core.decision import (
 from tallystick.core.hold import Hold, seal, tally_record
 from tallystick.core.plan import SLOTS, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
+from tallystick.core.usage import Usage
 from tallystick.engine.explaining import funds_of, refusal_of
 from tallystick.store.asks import Counters, ExtendAsk, Held, Refused, ReserveAsk
 
@@ -38,8 +39,8 @@ class Extension(NamedTuple):
     tokens: int
 
 
-def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
-    """An ALLOW, with its tally sealed."""
+def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held, usage: Usage | None) -> Decision:
+    """An ALLOW, with its tally sealed; `usage`: the tokens it was held for."""
     chosen = ask.tries[held.tried - 1]
     wallet = plan.wallets[held.payer - 1] if held.payer else None
     record = tally_record(
@@ -66,6 +67,7 @@ def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held) -> Decision:
         downgrade=None if used is plan else _downgrade(plan, held),
         now_ms=held.stamp.now_ms,
         plan=used,
+        estimated=usage,
     )
 
 
@@ -75,7 +77,7 @@ def _downgrade(plan: Plan, held: Held) -> Downgrade:
     return explain_downgrade(plan.model, held.reason, budget, group)
 
 
-def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
+def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold, usage: Usage | None) -> Decision:
     """The answer that was given before."""
     content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, reason, bound, seen = hold.answered
     wallet, downgrade = None, None
@@ -107,6 +109,7 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold) -> Decision:
         expires_ms=expires_ms,
         downgrade=downgrade,
         now_ms=reserved_ms,
+        estimated=usage,
     )
 
 

@@ -1,7 +1,10 @@
 """What a caller asks the engine, as plain values. Adapters make these."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Outcome
@@ -10,6 +13,8 @@ from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.providers.call import Api
 from tallystick.store.asks import MoveKind
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class TokenEstimate(NamedTuple):
@@ -31,6 +36,15 @@ class ProviderRequest(NamedTuple):
 
     api: Api
     body: bytes
+    body_bytes: int = 0
+    """The length of the whole body, where `body` is only its beginning."""
+    read: Mapping[str, Any] = NOTHING
+    """What is known of the whole body then, by dotted name."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether only the beginning is at hand."""
+        return self.body_bytes > len(self.body)
 
 
 class ReserveCall(NamedTuple):
@@ -57,6 +71,14 @@ class SettleCall(NamedTuple):
     tally: bytes
     outcome: Outcome
     actual: Usage | Cost | None
+    estimated: bool = False
+    """`actual` is an estimate of the caller's: charged like what is held, until a Settle corrects it."""
+
+
+def settle_content(outcome: Outcome, actual: Usage | Cost | None) -> str:
+    """A digest of what a Settle says: the same for a retry, wherever it comes from."""
+    said = f"{outcome:d}{type(actual).__name__}{actual and list(actual)}"
+    return blake2b(said.encode(), digest_size=12).hexdigest()
 
 
 class ChargeCall(NamedTuple):

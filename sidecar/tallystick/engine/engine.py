@@ -114,11 +114,11 @@ class Engine:
                 raise
             self._reserve_seconds.observe(time.perf_counter() - started)
             if isinstance(reply, Held):
-                return allow(self._tally_key, plan, ask, reply)
+                return allow(self._tally_key, plan, ask, reply, estimate.usage)
             if isinstance(reply, Refused):
                 return await self._refuse(rules, subject, estimate, ask, reply)
             if isinstance(reply, Replayed):
-                return repeat(self._tally_key, plan, reservation_id, reply.hold)
+                return repeat(self._tally_key, plan, reservation_id, reply.hold, estimate.usage)
             before, rules = rules, await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
             if rules is not before:  # another policy may look at other things
                 estimate = await self._estimator.estimate(call, rules)
@@ -162,7 +162,7 @@ class Engine:
             InvalidArgument, IdMismatch, ReservationNotFound, ReservationEnded, StoreUnavailable.
         """
         self._check_ready()
-        mode, estimated = settle_mode(call.outcome, call.actual is not None)
+        mode, estimated = settle_mode(call.outcome, call.actual is not None, estimated=call.estimated)
         tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
         actual = await self._actual(call, tally) if mode is Mode.COST else NOTHING
         started = time.perf_counter()
@@ -181,7 +181,7 @@ class Engine:
             ),
         )
         self._settle_seconds.observe(time.perf_counter() - started)
-        if mode is Mode.COST and settled.changed:
+        if mode is Mode.COST and settled.changed and not estimated:
             rules = self._planner.known(call.tenant)
             learns = rules is None or rules.policy.output_rule is OutputRule.LEARNED
             self._hindsight.settled(call, actual.terms if learns else None, settled)

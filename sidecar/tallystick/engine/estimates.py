@@ -14,6 +14,7 @@ from tallystick.engine.calls import Cost, ProviderRequest, ReserveCall, TokenEst
 from tallystick.engine.learned import Learned
 from tallystick.engine.rules import Rules
 from tallystick.providers.call import CacheWrite, ProviderCall
+from tallystick.providers.parts import parse_part
 from tallystick.providers.requests import parse_request
 from tallystick.tokens import TokenCounter
 
@@ -98,19 +99,25 @@ class Estimator:
             _by_class(request, tokens, output),
             tier=request.tier,
             media=request.media,
-            prompt=request.fingerprint,
+            prompt=request.fingerprint if by_prompt else "",
         )
 
     def _read(self, call: ReserveCall, asked: ProviderRequest, by_prompt: bool) -> tuple[ProviderCall, int]:
         """The request, and its input in tokens."""
-        request = parse_request(asked.api, asked.body, model=call.model, by_prompt=by_prompt)
+        if asked.cut:
+            request = parse_part(asked.api, asked.body, asked.read, model=call.model)
+        else:
+            request = parse_request(asked.api, asked.body, model=call.model, by_prompt=by_prompt)
         if call.model and request.model != call.model:
             if call.provider != AZURE:
                 raise InvalidArgument("model", "expected the model that request.body names, or none")
             request = replace(request, model=call.model)
         provider = call.provider or request.provider
         tokens = self._counter.count(request.model, provider, request.texts)
-        return request, tokens + request.extra_tokens + request.input_token_ids_count
+        tokens += request.extra_tokens + request.input_token_ids_count
+        if asked.cut:
+            tokens = -(-tokens * asked.body_bytes // max(1, len(asked.body)))
+        return request, tokens
 
     def _max_output(self, call: ReserveCall, rules: Rules, model: str, given: int) -> int:
         """What is held for one answer to `given` tokens whose length the request leaves open."""

@@ -137,6 +137,10 @@ class Metrics:
             "Settles by outcome, estimated or reported.",
             ("outcome", "estimated"),
         )
+        self._calls = _Children(
+            Counter, "tallystick_proxied_calls", "Calls through a proxy by verdict.", ("verdict", "reason")
+        )
+        self._ends = _Children(Counter, "tallystick_proxied_ends", "Ends of calls through a proxy.", ("end",))
         plain = {
             "shed": "Calls turned away because too many were waiting.",
             "charges": "Costs charged that nothing was held for.",
@@ -152,7 +156,7 @@ class Metrics:
         self.plan_misses = counters["plan_misses"].of()
         self.registry.register(
             _Export(
-                [self._decisions, self._settles, *counters.values()],
+                [self._decisions, self._settles, self._calls, self._ends, *counters.values()],
                 [self._rpc, self._store, self._estimates],
             )
         )
@@ -193,6 +197,14 @@ class Metrics:
     def settle(self, outcome: str, *, estimated: bool) -> Counter:
         """Return the counter of settles with this outcome; `estimated` if nobody reported the usage."""
         return self._settles.of(outcome, "true" if estimated else "false")
+
+    def proxied_call(self, verdict: str, reason: str) -> Counter:
+        """Return the counter of proxied calls: `allowed`, `passed` (and why) or `turned` (and the reason)."""
+        return self._calls.of(verdict, reason)
+
+    def proxied_end(self, end: str) -> Counter:
+        """Return the counter of ends of proxied calls: an outcome, `RELEASED`, `LOST` or `UNHELD`."""
+        return self._ends.of(end)
 
     def rpc(self, method: str, code: str = "OK") -> Histogram:
         """Return the histogram of a method's answers with a gRPC code, in seconds."""

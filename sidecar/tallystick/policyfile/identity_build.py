@@ -34,7 +34,8 @@ def build_identity(identity: doc.Identity) -> core.IdentityRules:
 
 
 def build_routes(routes: doc.Routes) -> core.RouteRules:
-    """Make the rule of routes that nobody meters."""
+    """Make the rules of routes: those that nobody meters, and streams that are not asked for usage."""
+    without = tuple(routes.without_usage)
     if isinstance(routes.unmetered, list):
-        return core.RouteRules(tuple(routes.unmetered))
-    return core.RouteRules(("*",) if routes.unmetered == "allow" else ())
+        return core.RouteRules(tuple(routes.unmetered), without)
+    return core.RouteRules(("*",) if routes.unmetered == "allow" else (), without)

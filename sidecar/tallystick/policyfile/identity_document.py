@@ -81,6 +81,11 @@ class Routes(Section):
         Discriminator(_unmetered_tag),
     ] = "deny"
     """A route that nobody meters: refused, let through, or let through if its path fits a pattern."""
+    without_usage: Annotated[list[fields.Name], AfterValidator(fields.unique)] = Field(
+        default_factory=list, json_schema_extra=fields.UNIQUE
+    )
+    """Providers, by their names in Envoy, whose servers refuse `stream_options.include_usage`: their streams
+    are not asked for usage, and charged by their bytes."""
 
 
 ConsumerOfName = Annotated[Consumer, BeforeValidator(own.check_mapping)]

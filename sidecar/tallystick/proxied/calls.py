@@ -45,9 +45,8 @@ class HeldCall(NamedTuple):
     api: Api
     model: str
     """The model to use."""
-    workflow: str = ""
-    input_tokens: int = 0
-    """As they were estimated, for an end that tells of no usage."""
+    held: Usage = Usage()
+    """The tokens that it was held for, for an end that tells of none."""
 
 
 class Allowed(NamedTuple):
@@ -99,6 +98,9 @@ class Ending(NamedTuple):
     """Whether the usage is of the whole answer."""
     tier: str = ""
     """The processing tier that the provider says it used."""
-    output_bytes: int = 0
-    """Bytes of the answer that passed: of its text where `text_seen`, else of the body."""
+    output_bytes: int | None = None
+    """Bytes of the answer that passed: of its text where `text_seen`, else of the body. None: they say
+    nothing, as of a compressed body."""
     text_seen: bool = False
+    streamed: bool = False
+    """Whether the answer came as a stream, in pace with its making."""

@@ -2,19 +2,14 @@
 
 from typing import Any
 
-import grpc.aio
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
-from envoy.service.ratelimit.v3.rls_pb2_grpc import (
-    RateLimitServiceServicer,
-    add_RateLimitServiceServicer_to_server,
-)
+from envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceServicer
 
 from tallystick.engine.limiting import Limiter
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.reading_descriptors import DescriptorReader
-from tallystick.services.servers import Register
 from tallystick.services.writing_limits import write_limits
 
 
@@ -43,13 +38,3 @@ class RateLimitService(RateLimitServiceServicer):  # type: ignore[misc] # it has
         """Checks, peeks and reports; an answer of OVER_LIMIT has taken nothing."""
         tenant, hits = self._reader.read(request)
         return write_limits(await self._limiter.limit(tenant, hits))
-
-
-def beside(add: Register, service: RateLimitService) -> Register:
-    """Registers this service on a listener beside what `add` does."""
-
-    def add_both(server: grpc.aio.Server) -> None:
-        add(server)
-        add_RateLimitServiceServicer_to_server(service, server)
-
-    return add_both

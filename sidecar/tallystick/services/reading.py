@@ -29,6 +29,7 @@ from tallystick.engine.calls import (
     ReserveCall,
     SettleCall,
     TokenEstimate,
+    settle_content,
 )
 from tallystick.providers.call import Api
 from tallystick.providers.usage import parse_usage
@@ -174,9 +175,11 @@ def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
         actual = parse_usage(request.provider_usage)
     elif given == "cost":
         actual = _read_cost("cost", request.cost)
-    said = f"{outcome:d}{type(actual).__name__}{actual and list(actual)}"
-    content = blake2b(said.encode(), digest_size=12).hexdigest()
-    return SettleCall(tenant, reservation_id, content, _read_tally(request.tally), outcome, actual)
+    if request.estimated and actual is None:
+        raise InvalidArgument("estimated", "expected usage or a cost with it; without them it is the hold")
+    content = settle_content(outcome, actual)
+    tally = _read_tally(request.tally)
+    return SettleCall(tenant, reservation_id, content, tally, outcome, actual, request.estimated)
 
 
 def _read_usage(message: budget_pb2.Usage) -> Usage | None:

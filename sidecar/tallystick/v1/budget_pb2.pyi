@@ -354,7 +354,7 @@ class Usage(_message.Message):
     def __init__(self, input: _Optional[int] = ..., cache_read: _Optional[int] = ..., cache_write_5m: _Optional[int] = ..., cache_write_1h: _Optional[int] = ..., output: _Optional[int] = ..., reasoning: _Optional[int] = ...) -> None: ...
 
 class SettleRequest(_message.Message):
-    __slots__ = ("tenant", "reservation_id", "tally", "outcome", "usage", "provider_usage", "cost")
+    __slots__ = ("tenant", "reservation_id", "tally", "outcome", "usage", "provider_usage", "cost", "estimated")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     TALLY_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +362,7 @@ class SettleRequest(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     reservation_id: str
     tally: bytes
@@ -369,7 +370,8 @@ class SettleRequest(_message.Message):
     usage: Usage
     provider_usage: bytes
     cost: Cost
-    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+    estimated: bool
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., provider_usage: _Optional[bytes] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class SettleResponse(_message.Message):
     __slots__ = ("reservation_id", "charged", "estimated", "late", "wallet", "wallet_group", "wallet_unit", "drawn")

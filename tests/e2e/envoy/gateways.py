@@ -18,7 +18,7 @@ from tests.e2e.envoy.adapters import Adapters
 from tests.e2e.envoy.process import EnvoyProcess
 from tests.e2e.envoy.provider import Script, ScriptedProvider, Seen
 from tests.e2e.envoy.thread import LoopThread
-from tests.servers import short_directory
+from tests.servers import SidecarProcess, short_directory
 
 KEYS = {"OPENAI_KEY": "key-of-openai", "ANTHROPIC_KEY": "key-of-anthropic"}
 KEYS |= {"GEMINI_KEY": "key-of-gemini", "AZURE_KEY": "key-of-azure"}
@@ -116,14 +116,19 @@ def _key(source: str) -> Key:
 @contextlib.contextmanager
 def running(
     way: Way, provider: ScriptedProvider, thread: LoopThread, *, unix: bool = True,
-    environment: dict[str, str] | None = None, **options: Any,
+    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None, **options: Any,
 ) -> Iterator[Gateway]:  # fmt: skip
-    """A gateway of the given way; `options` are those of `EnvoyOptions`."""
+    """A gateway of the given way; `options` are those of `EnvoyOptions`.
+
+    With a sidecar it is asked, and the services that do nothing but what a test says are not.
+    """
     adapters = Adapters()
     with short_directory() as directory:
         place = Place(path=f"{directory}/sidecar.sock") if unix else None
         thread.run(adapters.start(f"unix:{directory}/sidecar.sock" if unix else "127.0.0.1:0"))
         place = place or Place("127.0.0.1", adapters.port)
+        if sidecar is not None:
+            place = Place(path=sidecar.socket.removeprefix("unix:"))
         log = directory / "access.log"
         values: dict[str, Any] = {
             "providers": providers_at(provider.port),

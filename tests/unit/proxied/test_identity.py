@@ -10,9 +10,9 @@ from tallystick.core.consumer_keys import hash_key, make_key
 from tallystick.core.errors import InvalidArgument, StoreUnavailable, Unauthenticated
 from tallystick.core.subject import Subject
 from tallystick.engine import planner as planners
+from tallystick.proxied.credentials import HttpRequest
+from tallystick.proxied.identity import Caller, Identity
 from tallystick.services.boundary import status_of
-from tallystick.services.credentials import HttpRequest
-from tallystick.services.identity import Caller, Identity
 from tests.unit.engine.office import Office
 
 BOT, NEXT, OFF, OTHERS = make_key("acme"), make_key("acme"), make_key("acme"), make_key("other")

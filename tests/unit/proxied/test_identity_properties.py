@@ -12,8 +12,8 @@ from tallystick.core.consumer_keys import hash_key, make_key
 from tallystick.core.errors import InvalidArgument, Unauthenticated
 from tallystick.core.identity import CREDENTIAL_HEADERS
 from tallystick.core.subject import DIMENSIONS
-from tallystick.services.credentials import HttpRequest
-from tallystick.services.identity import Caller, Identity
+from tallystick.proxied.credentials import HttpRequest
+from tallystick.proxied.identity import Caller, Identity
 from tests.unit.engine.office import Office
 
 KEY, SECOND, OTHERS, UNKNOWN = make_key("acme"), make_key("acme"), make_key("other"), make_key("acme")

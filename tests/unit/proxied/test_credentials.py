@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.subject import Subject
-from tallystick.services.credentials import (
+from tallystick.proxied.credentials import (
     IN_QUERY,
     FoundKey,
     HttpRequest,

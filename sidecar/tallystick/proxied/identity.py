@@ -16,7 +16,7 @@ from tallystick.core.identity import (
 from tallystick.core.subject import Subject
 from tallystick.engine import Planner
 from tallystick.engine.rules import Rules
-from tallystick.services.credentials import (
+from tallystick.proxied.credentials import (
     PLACES,
     FoundKey,
     HttpRequest,

@@ -1,0 +1,70 @@
+"""`envoy.service.auth.v3.Authorization`: Envoy asks before each call."""
+
+from typing import Any
+
+from envoy.config.core.v3.base_pb2 import HeaderValueOption
+from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
+from envoy.service.auth.v3.external_auth_pb2_grpc import AuthorizationServicer
+
+from tallystick.observe.metrics import Metrics
+from tallystick.proxied.calls import Allowed, Passed, Turned
+from tallystick.proxied.gate import Gate
+from tallystick.proxied.packing import CALL, pack
+from tallystick.services.admission import Admission
+from tallystick.services.boundary import answered
+from tallystick.services.reading_checks import read_check
+
+PERMISSION_DENIED = 7
+OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+class AuthorizationService(AuthorizationServicer):  # type: ignore[misc] # it has no types
+    """Translates between Envoy and the gate."""
+
+    def __init__(self, gate: Gate, admission: Admission, metrics: Metrics) -> None:
+        self._gate = gate
+        self.admission = admission
+        self.metrics = metrics
+
+    def unheard(self, request: Any, response: Any) -> None:
+        """See `boundary.Guarded`. The hold waits for Envoy's retry, or expires."""
+
+    @answered
+    async def Check(self, request: CheckRequest) -> CheckResponse:
+        """OK with what is to be changed, or the refusal as the client is to see it."""
+        return write_verdict(await self._gate.admit(read_check(request)))
+
+
+def write_verdict(verdict: Allowed | Passed | Turned) -> CheckResponse:
+    """Translates."""
+    response = CheckResponse()
+    if isinstance(verdict, Turned):
+        return _write_refusal(response, verdict)
+    ok = response.ok_response
+    ok.headers_to_remove.extend(verdict.remove_headers)
+    if verdict.path:
+        _add(ok.headers, ":path", verdict.path)
+    if isinstance(verdict, Allowed):
+        for name, value in verdict.headers:
+            _add(ok.response_headers_to_add, name, value)
+        fields = response.dynamic_metadata.fields
+        fields[CALL].string_value = pack(verdict.call)
+        if verdict.patch:
+            fields["rewrite"].string_value = "yes"
+            fields["patch"].struct_value.update(verdict.patch)
+    return response
+
+
+def _write_refusal(response: CheckResponse, turned: Turned) -> CheckResponse:
+    response.status.code = PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = turned.status
+    denied.body = turned.body.decode()
+    for name, value in turned.headers:
+        _add(denied.headers, name, value)
+    return response
+
+
+def _add(headers: Any, name: str, value: str) -> None:
+    option = headers.add(append_action=OVERWRITE)
+    option.header.key, option.header.value = name, value
