@@ -186,6 +186,9 @@ class Metrics:
             "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
         )
         self.in_flight = Gauge("tallystick_in_flight", "Calls being worked on.", registry=self.registry)
+        self.streams_open = Gauge(
+            "tallystick_streams_open", "Calls that pass through ext_proc.", registry=self.registry
+        )
         self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)

@@ -54,6 +54,11 @@ class AnswerReader:
         is_binary = content_type.partition(";")[0].strip().lower() == eventstream.CONTENT_TYPE
         self._framing: Framing | None = eventstream.Messages() if is_binary else None
 
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the body so far, decoded; as they came, where they can't be."""
+        return self._body_bytes
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came; none after `finish`."""
         if self._answer is not None:
