@@ -58,7 +58,7 @@ def table(results: Results) -> str:
         latencies = (f"{us / 1000:.2f}" for us in (sample.p50_us, sample.p95_us, sample.p99_us))
         figures = (f"{sample.a_second:,.0f}", f"{sample.server_cpu_us:.0f}", store, *latencies)
         rows.append((cell.what, cell.transport, str(cell.in_flight), *figures))
-    return _markdown(HEADINGS, rows, text_columns=2)
+    return markdown(HEADINGS, rows, text_columns=2)
 
 
 def acceptance_table(found: Sequence[Verdict]) -> str:
@@ -72,7 +72,7 @@ def acceptance_table(found: Sequence[Verdict]) -> str:
         )
         for each in found
     ]
-    return _markdown(("acceptance", "wanted", "found", ""), rows, text_columns=1)
+    return markdown(("acceptance", "wanted", "found", ""), rows, text_columns=1)
 
 
 def as_json(found: dict[str, Any], results: Results, judged: Sequence[Verdict]) -> dict[str, Any]:
@@ -89,7 +89,8 @@ def as_json(found: dict[str, Any], results: Results, judged: Sequence[Verdict]) 
     return {**found, "cells": cells, "acceptance": [asdict(each) for each in judged]}
 
 
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """A table; the first `text_columns` are aligned to the left."""
     widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:
