@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -77,12 +78,12 @@ class Counters(NamedTuple):
 
 
 class ServerTarget:
-    """`python -m MODULE TRANSPORT PORT …`, which decides nothing. Use it as a context."""
+    """`python -m MODULE PORT …`, which decides nothing. Use it as a context."""
 
-    def __init__(self, module: str, transport: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self.port = free_port()
         self.store_pid: int | None = None
-        command = [sys.executable, "-m", module, transport, str(self.port), *arguments]
+        command = [sys.executable, "-m", module, str(self.port), *arguments]
         self._process = subprocess.Popen(command, cwd=REPOSITORY)
         self.pid = self._process.pid
 
@@ -113,15 +114,20 @@ class EchoTarget(ServerTarget):
 
 
 class SidecarTarget:
-    """A sidecar with its embedded store, the policy in force and the wallet full. Use it as a context."""
+    """A sidecar with its embedded store, the policy in force and the wallets full. Use it as a context."""
 
     def __init__(
-        self, transport: str, directory: Path, policy: str = workload.POLICY, **settings: str
+        self,
+        transport: str,
+        directory: Path,
+        policy: str = workload.POLICY,
+        credits: Sequence[admin_pb2.CreditWalletRequest] = (workload.credit_request(),),
+        **settings: str,
     ) -> None:
         directory.mkdir()
         self.port, self._http_port = free_port(), free_port()
         self.socket, self.store_socket = directory / "tallystick.sock", directory / "valkey.sock"
-        self._policy = policy
+        self._policy, self._credits = policy, credits
         self._process = SidecarProcess(
             directory,
             TRANSPORT=transport,
@@ -151,7 +157,8 @@ class SidecarTarget:
         self.store.config_set("auto-aof-rewrite-percentage", 0)
         with self._process.admin() as admin:
             admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=self._policy))
-            admin.CreditWallet(workload.credit_request())
+            for each in self._credits:
+                admin.CreditWallet(each)
         self.budget = ending.enter_context(self._process.budget())
 
     def _info(self, section: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The services that Envoy asks, deciding nothing: `python -m tests.bench.envoy.noop TRANSPORT PORT FOLDER`.
+"""The services that Envoy asks, deciding nothing: `python -m tests.bench.envoy.noop PORT TRANSPORT FOLDER`.
 
 Checks and rate limits get a constant answer, the one that a sidecar gave, from the
 files `check` and `limit`. Event loop and options are the sidecar's.
@@ -73,7 +73,7 @@ class Limits(limits_grpc.RateLimitServiceServicer):
         return self._answer
 
 
-async def serve(transport: str, port: int, folder: Path) -> None:
+async def serve(port: int, transport: str, folder: Path) -> None:
     """Serves on the port and on the socket `noop.sock` in the folder, until it is killed."""
     native_server = native.Server(options=OPTIONS, io_threads=1) if transport == "native" else None
     server: grpc.aio.Server = native_server or grpc.aio.server(options=OPTIONS)
@@ -93,4 +93,4 @@ async def serve(transport: str, port: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""A provider that streams: `python -m tests.bench.envoy.provider TRANSPORT PORT`, in a process of its own."""
+"""A provider that streams: `python -m tests.bench.envoy.provider PORT`, in a process of its own."""
 
 import asyncio
 import sys
@@ -18,4 +18,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1])))

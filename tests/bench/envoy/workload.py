@@ -7,6 +7,8 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
 from tallystick.core.consumer_keys import hash_key
+from tallystick.v1 import admin_pb2
+from tallystick.v1 import budget_pb2 as pb
 from tests.bench import workload
 from tests.e2e.envoy.answers import events
 from tests.e2e.envoy.provider import SSE, Script
@@ -24,6 +26,14 @@ consumers:
   bench: {{key: "{hash_key(KEY)}", subject: {json.dumps(_SUBJECT)}}}
 """
 """The same as without Envoy; descriptors of the rate limit filter meet the last two budgets only."""
+
+CREDITS = (
+    workload.credit_request(),
+    admin_pb2.CreditWalletRequest(
+        tenant=workload.TENANT, wallet="org", amount=90_000 * workload.NANO_USD, unit=pb.UNIT_NANO_USD
+    ),
+)
+"""Descriptors have no user; the wallet that they meet must not be empty."""
 
 PROMPT = "Summarise the change in three sentences, and name what a reviewer should look at first. " * 4
 REQUEST = {
@@ -64,8 +74,8 @@ def stream(chunks: int, spaced_s: float) -> Script:
     )  # fmt: skip
 
 
-HUNDRED, SHORT = "hundred", "short"
-SCRIPTS = {HUNDRED: stream(100, 0.02), SHORT: stream(10, 0.01)}
+HUNDRED, SHORT, FIRST = "hundred", "short", "first"
+SCRIPTS = {HUNDRED: stream(100, 0.02), SHORT: stream(10, 0.01), FIRST: stream(3, 0.005)}
 """What the stand-in provider of streams answers, by the header `x-script`."""
 
 
@@ -82,7 +92,7 @@ def check_request() -> CheckRequest:
 
 def rate_limit_request() -> RateLimitRequest:
     """What Envoy asks in way ratelimit before a call."""
-    request = RateLimitRequest(domain="tallystick")
+    request = RateLimitRequest(domain=workload.TENANT)
     for unit in ("requests", "tokens"):
         descriptor = request.descriptors.add()
         entries = {"provider": "fast", "model": "house", "authorization": HEADERS["authorization"]}
