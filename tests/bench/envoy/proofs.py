@@ -74,7 +74,7 @@ class Proof:
         cost_nano_usd, tokens = calls * COST_NANO_USD, calls * TOKENS
         if self._way is Way.RATELIMIT:
             ledger = Counter({"charge": 2 * calls, "tokens": tokens, "requests": calls, "nano": 0})
-            return Counted(0, 0, 0, 0, 0, 0, 0, ledger)
+            return Counted(2 * calls, 0, 0, 0, 0, 0, 0, ledger)
         ledger = Counter(reserve=calls, settle=calls, nano=cost_nano_usd, tokens=tokens, requests=calls)
         return Counted(calls, 0, calls, calls, cost_nano_usd, 0, 0, ledger)
 
