@@ -99,6 +99,7 @@ def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
         mutation_rules={"allow_all_routing": True},
         metadata_options={"forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]}},
         request_attributes=["request.id", "source.address", "connection.uri_san_peer_certificate"],
+        response_attributes=["response.code_details", "upstream.request_attempt_count"],
     )
     return [process, cleaning()]
 

@@ -1,8 +1,11 @@
 """Envoy's services together, on the listeners of ours."""
 
+import asyncio
+
 import grpc.aio
 from envoy.service.accesslog.v3.als_pb2_grpc import add_AccessLogServiceServicer_to_server
 from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
+from envoy.service.ext_proc.v3.external_processor_pb2_grpc import add_ExternalProcessorServicer_to_server
 from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer_to_server
 
 from tallystick.engine import Engine, Planner
@@ -12,6 +15,7 @@ from tallystick.proxied.identity import Identity
 from tallystick.services.access_log import AccessLogService
 from tallystick.services.admission import Admission
 from tallystick.services.ext_authz import AuthorizationService
+from tallystick.services.ext_proc import ExtProcService
 from tallystick.services.rate_limit import RateLimitService
 from tallystick.services.servers import Register
 
@@ -32,6 +36,7 @@ class EnvoyServices:
         gate = Gate(engine, planner, Identity(planner, default_tenant), metrics)
         self._authorization = AuthorizationService(gate, admission, metrics)
         self._access_log = AccessLogService(gate, metrics)
+        self._processor = ExtProcService(gate, admission, metrics)
         self._rate_limit = RateLimitService(engine.limiter, admission, metrics, **limits)
 
     def beside(self, add: Register) -> Register:
@@ -41,10 +46,11 @@ class EnvoyServices:
             add(server)
             add_AuthorizationServicer_to_server(self._authorization, server)
             add_AccessLogServiceServicer_to_server(self._access_log, server)
+            add_ExternalProcessorServicer_to_server(self._processor, server)
             add_RateLimitServiceServicer_to_server(self._rate_limit, server)
 
         return add_all
 
     async def drain(self, grace_s: float) -> None:
-        """Ends the streams of entries; ends at work are charged, for `grace_s` at most."""
-        await self._access_log.drain(grace_s)
+        """Ends the streams of entries, waits for those of calls, and for what ends; `grace_s` at most."""
+        await asyncio.gather(self._access_log.drain(grace_s), self._processor.drain(grace_s))

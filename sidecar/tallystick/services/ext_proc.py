@@ -3,24 +3,18 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import grpc.aio
-import structlog
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, ProcessingResponse
-from envoy.service.ext_proc.v3.external_processor_pb2_grpc import (
-    ExternalProcessorServicer,
-    add_ExternalProcessorServicer_to_server,
-)
+from envoy.service.ext_proc.v3.external_processor_pb2_grpc import ExternalProcessorServicer
 
-from tallystick.core.errors import TallystickError
 from tallystick.observe.metrics import Metrics
-from tallystick.proxied.calls import Ending, HeldCall, ProxiedRequest
+from tallystick.proxied.calls import Allowed, Ending, HeldCall, ProxiedRequest
+from tallystick.proxied.gate import Gate
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import status_of
 from tallystick.services.ext_proc_exchange import Exchange, Verdict
-
-log = structlog.get_logger("tallystick.services")
 
 ENDING_S = 5.0
 """How long what is being ended at the last may take; the store answers, or not, in less."""
@@ -28,27 +22,10 @@ ENDING_S = 5.0
 Context = grpc.aio.ServicerContext[ProcessingRequest, ProcessingResponse]
 
 
-class Gate(Protocol):
-    """Decides what a call is, and what its end costs."""
-
-    async def admit(self, request: ProxiedRequest) -> Verdict:
-        """Decide."""
-        ...
-
-    async def keep(self, call: HeldCall, output_bytes: int) -> None:
-        """Keep."""
-        ...
-
-    async def end(self, call: HeldCall, ending: Ending) -> None:
-        """End."""
-        ...
-
-
 class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has no types
     """Translates between Envoy and the gate.
 
-    A stream lasts as long as its call, so it takes a place among the calls at work only while it is
-    decided, and when it ends.
+    A stream lasts as long as its call; it takes a place among the calls at work only to be decided.
     """
 
     def __init__(self, gate: Gate, admission: Admission, metrics: Metrics) -> None:
@@ -60,10 +37,6 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         self._beside: set[asyncio.Task[None]] = set()
         self._cut = False
         metrics.streams_open.set_function(lambda: len(self._open))
-
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers this service."""
-        add_ExternalProcessorServicer_to_server(self, server)
 
     async def Process(self, _messages: object, context: Context) -> None:
         """Sees one call, from its request's head to the end of its answer."""
@@ -77,7 +50,7 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
             while not exchange.over and await _turn(exchange, context):
                 pass
         except asyncio.CancelledError:
-            if not self._cut:
+            if not (self._cut and exchange.consented):  # to end without an error is to consent
                 raise
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
@@ -98,37 +71,39 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         else:
             admission.enter()
         began = time.perf_counter()
+        deciding = asyncio.ensure_future(self._gate.admit(request))
         try:
-            verdict = await self._gate.admit(request)
+            verdict = await asyncio.shield(deciding)
+        except asyncio.CancelledError:
+            self.soon(self._give_back(deciding))
+            raise
         finally:
             admission.leave(time.perf_counter() - began)
         self._decided.observe(time.perf_counter() - arrived)
         return verdict
 
-    async def keep(self, call: HeldCall, output_bytes: int) -> None:
+    async def keep(self, call: HeldCall) -> None:
         """See `Desk`."""
-        await self._gate.keep(call, output_bytes)
+        await self._gate.keep(call)
 
     async def end(self, call: HeldCall, ending: Ending) -> None:
-        """See `Desk`. What was admitted is ended, however many calls are at work, and while we drain."""
-        began = time.perf_counter()
-        self._admission.enter()
-        try:
-            await self._gate.end(call, ending)
-        finally:
-            self._admission.leave(time.perf_counter() - began)
+        """See `Desk`. It takes no place: it may have to wait for the store, and decisions shall not."""
+        await self._gate.end(call, ending)
 
     def soon(self, work: Coroutine[Any, Any, None]) -> None:
         """See `Desk`."""
-        task = asyncio.create_task(_told_of(work))
+        task = asyncio.create_task(work, name="end of a call")
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    async def drain(self, grace_s: float) -> None:
-        """Waits for the open streams, `grace_s` at most. Calls that are left go on without us.
+    async def _give_back(self, deciding: asyncio.Task[Verdict]) -> None:
+        """Its caller left before the decision; nothing was sent."""
+        verdict = await deciding
+        if isinstance(verdict, Allowed):
+            await self.end(verdict.call, Ending(sent=False))
 
-        Envoy takes the end of a stream for our consent to the rest; their holds are charged.
-        """
+    async def drain(self, grace_s: float) -> None:
+        """Waits for the open streams, `grace_s` at most. Calls that are left go on without us, as held."""
         if self._open:
             await asyncio.wait(self._open, timeout=grace_s)
         self._cut = True
@@ -147,11 +122,3 @@ async def _turn(exchange: Exchange, context: Context) -> bool:
         return False
     await context.write(await exchange.answer(message))
     return True
-
-
-async def _told_of(work: Coroutine[Any, Any, None]) -> None:
-    """Does it, and logs what can't be told to anybody."""
-    try:
-        await work
-    except TallystickError as error:
-        log.warning("a call could not be ended; its hold will expire", reason=str(error))

@@ -7,7 +7,6 @@ Whatever ends it, a call that was admitted is ended exactly once.
 """
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
@@ -15,14 +14,14 @@ from typing import Any, Protocol
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, ProcessingResponse
 
 from tallystick.core.errors import InvalidArgument
-from tallystick.providers.answers import Answer, AnswerReader
-from tallystick.providers.call import Api
-from tallystick.providers.rewriting import model_in_body, rewrite
+from tallystick.providers.answers import AnswerReader
 from tallystick.proxied.calls import Allowed, Ending, HeldCall, Passed, ProxiedRequest, Turned
+from tallystick.proxied.entries import ANSWERED
+from tallystick.services.ext_proc_bodies import LARGE_BYTES, patched, with_body
+from tallystick.services.ext_proc_endings import ending_of, ending_of_reply
 from tallystick.services.ext_proc_messages import (
     IDENTITY,
     PASSED_ON,
-    VIA_UPSTREAM,
     AnswerHead,
     check_modes,
     let_through,
@@ -33,8 +32,6 @@ from tallystick.services.ext_proc_messages import (
 
 KEEP_EVERY_S = 30.0
 """How often a stream that lasts says so."""
-LARGE_BYTES = 256 * 1024
-"""From here on a body is read in a thread: the loop has other calls."""
 Verdict = Allowed | Passed | Turned
 
 
@@ -45,8 +42,8 @@ class Desk(Protocol):
         """Decide whether a request may be sent."""
         ...
 
-    async def keep(self, call: HeldCall, output_bytes: int) -> None:
-        """Keep the hold of a call that lasts; so many bytes of its answer passed."""
+    async def keep(self, call: HeldCall) -> None:
+        """Keep the hold of a call that lasts."""
         ...
 
     async def end(self, call: HeldCall, ending: Ending) -> None:
@@ -69,7 +66,8 @@ class Exchange:
         """A request whose body has yet to come."""
         self._call: HeldCall | None = None
         """Admitted, and not ended."""
-        self._consented = False
+        self.consented = False
+        """It may have been sent."""
         self._headers: tuple[tuple[str, str], ...] = ()
         self._head: AnswerHead | None = None
         self._reader: AnswerReader | None = None
@@ -107,15 +105,13 @@ class Exchange:
 
     def leave(self, *, cut: bool = False) -> None:
         """The stream is gone; `cut` if it is we who ended it, and the call may go on."""
-        call = self._take_call()
-        if call is None:
+        if self._call is None:
             return
-        if not self._consented:
-            self._desk.soon(self._desk.end(call, Ending(sent=False)))
-        elif self._head is None or cut:
-            self._desk.soon(self._desk.end(call, Ending(sent=True)))
+        if self._head is None or cut:
+            ending = Ending(sent=self.consented)
+            self._desk.soon(self._desk.end(self._take_call(), ending))
         else:
-            self._desk.soon(self._read_to_end(call, self._head, whole=False))
+            self._desk.soon(self._read_to_end(self._take_call(), self._head, whole=False))
 
     async def _request_head(self, message: ProcessingRequest) -> ProcessingResponse:
         if self._asked or self._call:
@@ -130,10 +126,9 @@ class Exchange:
         request, self._asked = self._asked, None
         if request is None:
             raise InvalidArgument("request_body", "expected after request_headers, whole and once")
-        request = dataclasses.replace(request, body=body, body_bytes=len(body))
-        return await self._decide("request_body", request)
+        return await self._decide("request_body", await with_body(request, body), body)
 
-    async def _decide(self, kind: str, request: ProxiedRequest) -> ProcessingResponse:
+    async def _decide(self, kind: str, request: ProxiedRequest, body: bytes = b"") -> ProcessingResponse:
         verdict = await self._desk.admit(request)
         if isinstance(verdict, Turned):
             self.over = True
@@ -142,29 +137,24 @@ class Exchange:
             self.over = True
             return let_through(kind, path=verdict.path, removed=verdict.remove_headers)
         self._call, self._headers = verdict.call, verdict.headers
-        body = await _patched(verdict.call.api, request.body, verdict.patch)
-        self._consented = True
+        new_body = await patched(verdict.call.api, body, verdict.patch)
+        self.consented = True
         self._kept_s = time.monotonic()
         return let_through(
-            kind, path=verdict.path, removed=verdict.remove_headers, headers=IDENTITY, body=body
+            kind, path=verdict.path, removed=verdict.remove_headers, headers=IDENTITY, body=new_body
         )
 
     def _answer_head(self, message: ProcessingRequest) -> ProcessingResponse:
         if self._head is not None:
             raise InvalidArgument("response_headers", "expected once")
         head = read_answer(message)
-        is_local = head.details not in ("", VIA_UPSTREAM)
         if self._call is None:
-            unseen = head.details == VIA_UPSTREAM or (self._asked and not is_local and head.status < 400)
-            if unseen:
-                raise InvalidArgument("response_headers", "expected after the request and its whole body")
+            _check_local(head, awaited=self._asked is not None)
             self.over = True
-        elif is_local:
+        elif head.is_local:
             self.over = True
-            never_sent = was_never_sent(head.details)
-            call = self._take_call()
-            assert call is not None
-            self._desk.soon(self._desk.end(call, Ending(sent=not never_sent)))
+            ending = ending_of_reply(head, self._call.api)
+            self._desk.soon(self._desk.end(self._take_call(), ending))
         else:
             self._head = head
             self._reader = AnswerReader(self._call.api, head.status, head.content_type, head.content_encoding)
@@ -184,18 +174,18 @@ class Exchange:
             self._ended()
         elif (now := time.monotonic()) - self._kept_s >= KEEP_EVERY_S:
             self._kept_s = now
-            self._desk.soon(self._desk.keep(self._call, self._reader.body_bytes))
+            self._desk.soon(self._desk.keep(self._call))
         return PASSED_ON["response_body"]
 
     def _ended(self) -> None:
         """The answer came to its end. It is charged beside the stream, so that no part of it waits."""
         self.over = True
-        call = self._take_call()
-        if call is not None and self._head is not None:
-            self._desk.soon(self._read_to_end(call, self._head, whole=True))
+        if self._call is not None and self._head is not None:
+            self._desk.soon(self._read_to_end(self._take_call(), self._head, whole=True))
 
-    def _take_call(self) -> HeldCall | None:
+    def _take_call(self) -> HeldCall:
         call, self._call = self._call, None
+        assert call is not None
         return call
 
     async def _read_to_end(self, call: HeldCall, head: AnswerHead, *, whole: bool) -> None:
@@ -203,54 +193,15 @@ class Exchange:
         assert reader is not None
         large = reader.body_bytes > LARGE_BYTES
         answer = await asyncio.to_thread(reader.finish) if large else reader.finish()
-        await self._desk.end(call, ending_of(head, answer, whole=whole))
+        await self._desk.end(call, ending_of(call.api, head, answer, whole=whole))
 
 
-async def _patched(api: Api, body: bytes, patch: Mapping[str, Any]) -> bytes | None:
-    """Makes the body that is to be sent; None: as it is.
+def _check_local(head: AnswerHead, *, awaited: bool) -> None:
+    """Refuses the answer to a request that we were not shown, or whose body is `awaited`.
 
     Raises:
-        InvalidArgument: another model is to be named, and can't be.
+        InvalidArgument: it is the provider's.
     """
-    if not patch:
-        return None
-    model = str(patch.get("model", ""))
-
-    def change() -> bytes:
-        return rewrite(api, body, model=model, include_usage="stream_options" in patch)
-
-    changed = await asyncio.to_thread(change) if len(body) > LARGE_BYTES else change()
-    if changed != body:
-        return changed
-    if model and model_in_body(api):
-        raise InvalidArgument("request_body", "expected JSON of at most 16 MiB that names a model")
-    return None
-
-
-_NEVER_SENT = ("connection_failure", "connection_pool_overflow", "overflow", "no_healthy_upstream")
-
-
-def was_never_sent(details: str) -> bool:
-    """Tells by `response.code_details` whether Envoy can't have reached the provider."""
-    if details.startswith("upstream_reset_before_response_started"):
-        return any(cause in details for cause in _NEVER_SENT)
-    return not details.startswith(("upstream_", "response_timeout", "request_overall_timeout"))
-
-
-def ending_of(head: AnswerHead, answer: Answer, *, whole: bool) -> Ending:
-    """Says how a call ended whose answer had begun; `whole` if it came to its end.
-
-    Whether it is the client or the provider who broke off, ext_proc is not told.
-    """
-    text_seen = answer.output_bytes > 0 or answer.complete
-    return Ending(
-        sent=True,
-        status=head.status,
-        client_left=not whole and not answer.complete and not answer.failed,
-        provider_broke_off=answer.failed and not answer.complete,
-        usage=answer.usage,
-        complete=answer.complete,
-        tier=answer.tier,
-        output_bytes=answer.output_bytes if text_seen else answer.body_bytes,
-        text_seen=text_seen,
-    )
+    said_nothing = not head.details and awaited and head.status < 400
+    if said_nothing or head.details == ANSWERED:
+        raise InvalidArgument("response_headers", "expected after the request and its whole body")

@@ -15,20 +15,17 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     ProcessingResponse,
     TrailersResponse,
 )
-from google.protobuf.json_format import MessageToDict
 
 from tallystick.core.errors import InvalidArgument
 from tallystick.proxied.calls import ProxiedRequest, Turned
+from tallystick.proxied.entries import ANSWERED
+from tallystick.services.reading_checks import JWT, claims_of, values_of
 
 ROUTE = "x-tallystick-"
 """Initial metadata with `provider`, `kind` and `prefix`."""
 CONTEXT = "tallystick."
 """Initial metadata that says who calls on this route."""
-AUTHENTICATED = "envoy.filters.http.jwt_authn"
 ATTRIBUTES = "envoy.filters.http.ext_proc"
-VIA_UPSTREAM = "via_upstream"
-"""In `response.code_details`: the provider answered, and not Envoy."""
-
 IDENTITY = (("accept-encoding", "identity"),)
 """Compressed answers of an encoding that can't be undone would have no usage."""
 
@@ -54,6 +51,13 @@ class AnswerHead(NamedTuple):
     content_encoding: str
     details: str
     """Where it comes from, in Envoy's words; empty where Envoy was not told to say."""
+    attempts: int
+    """To reach the provider; 1 where Envoy was not told to say."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Envoy is known to have made it up."""
+        return self.details not in ("", ANSWERED)
 
 
 def check_modes(message: ProcessingRequest) -> None:
@@ -86,7 +90,7 @@ def read_request(message: ProcessingRequest, told: Mapping[str, str]) -> Proxied
     prefix = told.get(f"{ROUTE}prefix", "")
     if not prefix or not path.startswith(f"{prefix}/"):
         prefix = ""
-    attributes = _attributes(message)
+    attributes, metadata = _attributes(message), message.metadata_context.filter_metadata
     return ProxiedRequest(
         method=method,
         path=path.removeprefix(prefix),
@@ -94,7 +98,7 @@ def read_request(message: ProcessingRequest, told: Mapping[str, str]) -> Proxied
         provider=told.get(f"{ROUTE}provider", ""),
         kind=told.get(f"{ROUTE}kind", ""),
         prefix=prefix,
-        claims=_claims(message),
+        claims=claims_of(metadata[JWT]) if JWT in metadata else {},
         principal=attributes.get("connection.uri_san_peer_certificate", ""),
         context={name: value for name, value in told.items() if name.startswith(CONTEXT)},
         request_id=attributes.get("request.id", ""),
@@ -111,9 +115,13 @@ def read_answer(message: ProcessingRequest) -> AnswerHead:
     status = fields.get(":status", "")
     if not (status.isascii() and status.isdigit() and len(status) == 3):
         raise InvalidArgument("response_headers", "expected :status, three digits")
-    details = _attributes(message).get("response.code_details", "")
+    attributes = _attributes(message)
     return AnswerHead(
-        int(status), fields.get("content-type", ""), fields.get("content-encoding", ""), details
+        status=int(status),
+        content_type=fields.get("content-type", ""),
+        content_encoding=fields.get("content-encoding", ""),
+        details=attributes.get("response.code_details", ""),
+        attempts=int(attributes.get("upstream.request_attempt_count", 1)),
     )
 
 
@@ -171,18 +179,6 @@ def _headers(message: HttpHeaders) -> dict[str, str]:
     return found
 
 
-def _attributes(message: ProcessingRequest) -> dict[str, str]:
-    """Those that are text."""
-    if ATTRIBUTES not in message.attributes:
-        return {}
-    fields = message.attributes[ATTRIBUTES].fields
-    return {name: value.string_value for name, value in fields.items()}
-
-
-def _claims(message: ProcessingRequest) -> dict[str, Any]:
-    """The payload of the token that was verified: of the one that the filter's configuration names."""
-    spaces = message.metadata_context.filter_metadata
-    if AUTHENTICATED not in spaces:
-        return {}
-    payloads = MessageToDict(spaces[AUTHENTICATED]).values()
-    return next((payload for payload in payloads if isinstance(payload, dict)), {})
+def _attributes(message: ProcessingRequest) -> dict[str, Any]:
+    """What Envoy was told to say beside the message: texts and numbers."""
+    return values_of(message.attributes[ATTRIBUTES]) if ATTRIBUTES in message.attributes else {}

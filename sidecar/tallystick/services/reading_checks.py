@@ -25,7 +25,7 @@ def read_check(check: Any) -> ProxiedRequest:
         provider=context.get("provider", ""),
         kind=context.get("kind", ""),
         prefix=prefix,
-        claims=_claims(metadata[JWT]) if JWT in metadata else {},
+        claims=claims_of(metadata[JWT]) if JWT in metadata else {},
         principal=attributes.source.principal,
         context=context,
         request_id=headers.get("x-request-id", ""),
@@ -42,7 +42,7 @@ def values_of(struct: Any) -> dict[str, Any]:
     return values
 
 
-def _claims(struct: Any) -> Mapping[str, Any]:
+def claims_of(struct: Any) -> Mapping[str, Any]:
     """The payload of the token that was verified, whatever name the listener keeps it under."""
     for value in struct.values():
         if hasattr(value, "fields"):

@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection
 from tallystick.core.errors import TallystickError
 from tallystick.v1 import admin_pb2, budget_pb2
 
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-"""A provider's request may be 16 MiB, and a batch has several."""
+MAX_MESSAGE_BYTES = 33 * 1024 * 1024
+"""A provider's request may be 16 MiB, and a batch has several; Envoy sends bodies of up to 32 MiB, framed."""
 
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
