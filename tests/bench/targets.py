@@ -121,13 +121,13 @@ class SidecarTarget:
         transport: str,
         directory: Path,
         policy: str = workload.POLICY,
-        credits: Sequence[admin_pb2.CreditWalletRequest] = (workload.credit_request(),),
+        wallets: Sequence[admin_pb2.CreditWalletRequest] = (workload.credit_request(),),
         **settings: str,
     ) -> None:
         directory.mkdir()
         self.port, self._http_port = free_port(), free_port()
         self.socket, self.store_socket = directory / "tallystick.sock", directory / "valkey.sock"
-        self._policy, self._credits = policy, credits
+        self._policy, self._wallets = policy, wallets
         self._process = SidecarProcess(
             directory,
             TRANSPORT=transport,
@@ -157,7 +157,7 @@ class SidecarTarget:
         self.store.config_set("auto-aof-rewrite-percentage", 0)
         with self._process.admin() as admin:
             admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=self._policy))
-            for each in self._credits:
+            for each in self._wallets:
                 admin.CreditWallet(each)
         self.budget = ending.enter_context(self._process.budget())
 

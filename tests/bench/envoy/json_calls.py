@@ -78,9 +78,7 @@ def cpu_of(chain: Chain) -> tuple[float, float, float]:
     return cpu_s(chain.pid), cpu_s(asked.pid) if asked else 0.0, cpu_s(store_pid) if store_pid else 0.0
 
 
-def post(
-    chain: Chain, provider: str, body: bytes, calls: int, in_flight: int, script: str = ""
-) -> Load:
+def post(chain: Chain, provider: str, body: bytes, calls: int, in_flight: int, script: str = "") -> Load:
     """Makes so many calls. Raises AssertionError unless each was answered with success."""
     path = f"/{provider}{workload.PATH}"
     headers = workload.HEADERS | ({"x-script": script} if script else {})

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -76,13 +77,15 @@ class Rounds:
         Raises:
             AssertionError: a call failed, or not just the calls that were made were reserved and settled.
         """
-        with tempfile.TemporaryDirectory(prefix="tsb", ignore_cleanup_errors=True) as folder:
-            with Providers(Path(folder)) as providers:
-                for number in range(1, self._options.rounds + 1):
-                    self._tell(f"round {number} of {self._options.rounds}")
-                    for place, lane in enumerate(self._options.lanes):
-                        with chains(lane, providers, Path(folder, f"{number}-{place}")) as found:
-                            self._measure(lane, found, remembering=number == 1)
+        with ExitStack() as stack:
+            made = tempfile.TemporaryDirectory(prefix="tsb", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))
+            providers = stack.enter_context(Providers(folder))
+            for number in range(1, self._options.rounds + 1):
+                self._tell(f"round {number} of {self._options.rounds}")
+                for place, lane in enumerate(self._options.lanes):
+                    with chains(lane, providers, folder / f"{number}-{place}") as found:
+                        self._measure(lane, found, remembering=number == 1)
         return self._results
 
     def _measure(self, lane: Lane, found: Sequence[Chain], *, remembering: bool) -> None:
