@@ -150,7 +150,7 @@ class SidecarTarget:
 
     def _prepare(self, ending: ExitStack) -> None:
         self.pid = self._process.pid
-        self.store = redis.Redis(unix_socket_path=str(self.store_socket))
+        self.store: Any = redis.Redis(unix_socket_path=str(self.store_socket))
         ending.callback(self.store.close)
         self.store_pid: int | None = self._info("server")["process_id"]
         # A rewrite of the append-only file would fall into one cell and not into the next.

@@ -37,7 +37,7 @@ class Proof:
     def __init__(self, sidecar: SidecarTarget, way: Way) -> None:
         self._sidecar = sidecar
         self._way = way
-        self._store: Any = sidecar.store
+        self._store = sidecar.store
         partitions = int(self._store.hget(partition_keys(0)[0], "partitions"))
         self._meta, _, _, _, self._log, _ = partition_keys(partition_of(direct.TENANT, partitions))
         self._next = "-"
