@@ -131,14 +131,14 @@ def _record(sidecar: SidecarTarget, folder: Path) -> None:
 
 def _name_the_tenant(configuration: dict[str, Any]) -> None:
     """What `tallystick envoy config` writes; the domain of rate limits is a tenant's name."""
-    for each in _manager(configuration)["http_filters"]:
+    for each in _http_of(configuration)["http_filters"]:
         if "domain" in each["typed_config"]:
             each["typed_config"]["domain"] = direct.TENANT
 
 
 def _leave_out_filters(configuration: dict[str, Any]) -> None:
     """The same listener, routes and providers, and nobody to ask."""
-    manager = _manager(configuration)
+    manager = _http_of(configuration)
     manager["http_filters"] = manager["http_filters"][-1:]  # the router
     manager["access_log"] = []
     manager.pop("access_log_options", None)
@@ -151,7 +151,7 @@ def _leave_out_filters(configuration: dict[str, Any]) -> None:
 def _answer_at_once(configuration: dict[str, Any]) -> None:
     """An answer of Envoy itself, to whatever it is asked."""
     _leave_out_filters(configuration)
-    manager = _manager(configuration)
+    manager = _http_of(configuration)
     content_type = {"header": {"key": "content-type", "value": "application/json"}}
     body = workload.ANSWER.decode()
     manager["generate_request_id"] = False
@@ -165,7 +165,7 @@ def _answer_at_once(configuration: dict[str, Any]) -> None:
     configuration["static_resources"]["clusters"] = []
 
 
-def _manager(configuration: dict[str, Any]) -> dict[str, Any]:
+def _http_of(configuration: dict[str, Any]) -> dict[str, Any]:
     (listener,) = configuration["static_resources"]["listeners"]
     manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
     return manager
