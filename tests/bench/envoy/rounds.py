@@ -19,9 +19,10 @@ LANES = (
     Lane(Way.AUTHZ, "native"),
     Lane(Way.AUTHZ, "grpcio"),
     Lane(Way.PROC, "native"),
+    Lane(Way.PROC, "grpcio"),
     Lane(Way.RATELIMIT, "native"),
 )
-STREAMING = (LANES[0], LANES[2])
+STREAMING = (LANES[0], *LANES[2:4])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from statistics import median
 
 from tests.bench.envoy import workload
 from tests.bench.envoy.chains import SLOW, Chain
-from tests.bench.envoy.json_calls import post
+from tests.bench.envoy.json_calls import cpu_of, post, wait_for_end
 from tests.bench.envoy.proofs import Proof
 from tests.bench.targets import SidecarTarget
 
@@ -90,27 +90,20 @@ def _cpu(chain: Chain, streams: int, proof: Proof | None) -> tuple[float | None,
     """Of who is asked, and of its store; None where there is none."""
     if chain.asked is None:
         return None, None
-    pids = [chain.asked.pid, chain.asked.store_pid]
-    began, idle = time.monotonic(), [_precise_cpu_s(pid) for pid in pids]
+    began, idle = time.monotonic(), cpu_of(chain)
     time.sleep(IDLE_S)
     idle_s = time.monotonic() - began
-    began, before = time.monotonic(), [_precise_cpu_s(pid) for pid in pids]
+    began, before = time.monotonic(), cpu_of(chain)
     post(chain, SLOW, workload.STREAMED_BODY, streams, streams, workload.HUNDRED)
-    if proof:
-        proof.wait(streams)
+    wait_for_end(chain, streams, proof)
     took_s = time.monotonic() - began
-    used = [
-        (_precise_cpu_s(pid) - then - (then - at_first) / idle_s * took_s) / streams * 1e6
-        for pid, then, at_first in zip(pids, before, idle, strict=True)
-    ]
+    _, asked_us, store_us = (
+        (now - then - (then - at_first) / idle_s * took_s) / streams * 1e6
+        for now, then, at_first in zip(cpu_of(chain), before, idle, strict=True)
+    )
     if proof:
         proof.check(streams)
-    return used[0], used[1] if chain.sidecar else None
-
-
-def _precise_cpu_s(pid: int | None) -> float:
-    """The CPU seconds of a process to the nanosecond; /proc tells hundredths of a second."""
-    return time.clock_gettime(~pid << 3 | 2) if pid else 0.0  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
+    return asked_us, store_us if chain.sidecar else None
 
 
 def _first_events(chains: Sequence[Chain], count: int) -> dict[str, float]:
