@@ -111,7 +111,9 @@ class Settings(BaseSettings):
         timedelta(seconds=30), description="How long open calls may take to finish at shutdown."
     )
     envoy: bool = Field(
-        False, description="Whether to serve Envoy's own services beside ours: the rate limit service."
+        False,
+        description="Whether to serve Envoy's own services beside ours: ext_authz with the access log, "
+        "ext_proc, and the rate limit service.",
     )
     rate_limit_tenant: TenantName = Field(
         "", description="The tenant of rate limit requests whose domain is not a tenant's name."

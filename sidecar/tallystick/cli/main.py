@@ -137,6 +137,7 @@ register(
     settle,
     "tallystick settle acme r-17 --outcome completed --input 1180 --output 312",
     "tallystick settle acme r-17 --usage answer.json",
+    "tallystick settle --access-log /var/log/envoy/tallystick.log",
 )
 register(
     app,

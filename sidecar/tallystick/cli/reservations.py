@@ -95,24 +95,48 @@ def reserve(
     exit_if_denied(decision.result)
 
 
+HowItEnded = Annotated[
+    Outcome, typer.Option(metavar="OUTCOME", help=f"How the call ended: {', '.join(Outcome)}.")
+]
+AccessLog = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Envoy's access log: all calls in it, in place of TENANT and ID.",
+        show_default=False,
+    ),
+]
+
+
 def settle(
     *,
-    tenant: Tenant,
-    reservation_id: ReservationId,
-    outcome: Annotated[
-        Outcome, typer.Option(metavar="OUTCOME", help=f"How the call ended: {', '.join(Outcome)}.")
-    ] = Outcome.COMPLETED,
+    tenant: Tenant = "",
+    reservation_id: ReservationId = "",
+    outcome: HowItEnded = Outcome.COMPLETED,
     actual: ActualOptions,
     tally: Tally = "",
+    access_log: AccessLog = "",
     connection: Connection,
 ) -> None:
     """End a reservation with what was really spent.
 
     A completed call without tokens, usage or cost is charged what was held. Only not-dispatched and
     provider-error-unbilled give everything back.
+
+    With --access-log every call that Envoy wrote to its file is settled or released, as the sidecar would
+    have done; what was settled before stays as it is, so a file can be given again and again.
     """
     from tallystick.v1 import budget_pb2 as pb
 
+    if access_log:
+        from tallystick.cli.replaying import replay
+
+        if tenant or actual.ways or tally:
+            raise CommandError(ExitCode.USAGE, "--access-log: expected it alone, without TENANT and ID")
+        replay(access_log, connection)
+        return
+    if not (tenant and reservation_id):
+        raise CommandError(ExitCode.USAGE, "expected TENANT and ID, or --access-log FILE")
     request = pb.SettleRequest(
         tenant=tenant,
         reservation_id=reservation_id,
@@ -120,11 +144,19 @@ def settle(
         outcome=f"OUTCOME_{outcome.name}",
     )
     put_actual(request, actual)
+    _settle(request, connection)
+
+
+def _settle(request: "pb.SettleRequest", connection: Connection) -> None:
     with budget_service(connection) as service:
         settled = service.Settle(request, timeout=connection.timeout_s)
     if connection.as_json:
         print_message(settled)
-        return
+    else:
+        _show_settled(settled)
+
+
+def _show_settled(settled: "pb.SettleResponse") -> None:
     from tallystick.cli.tables import cost_text, payment_lines
 
     show(f"{settled.reservation_id}: charged {cost_text(settled.charged)}", *payment_lines(settled))

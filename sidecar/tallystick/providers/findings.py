@@ -24,6 +24,7 @@ _NO_TEXT = frozenset({
 })  # fmt: skip
 """Keys of a message whose values are not words of the answer."""
 _decoder = json.JSONDecoder()
+_without_fractions = json.JSONDecoder(parse_float=lambda _digits: _FRACTION)
 
 
 class Findings:
@@ -86,7 +87,7 @@ class Findings:
 def decoded(data: bytes) -> object:
     """Read JSON, forgivingly; `None` if it is none."""
     try:
-        return json.loads(data.decode("utf-8", "replace"), parse_float=lambda _digits: _FRACTION)
+        return _without_fractions.decode(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
 

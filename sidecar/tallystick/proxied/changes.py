@@ -11,9 +11,10 @@ from tallystick.providers.body import strict_decoder
 from tallystick.proxied.calls import ProxiedRequest
 
 JSON_TYPE = "application/json"
-MOST_INTEGER = 2**63
+MOST_INTEGER = 10**300
+"""Of a larger number no double is near."""
 MOST_DEPTH = 64
-"""Deeper, and a proxy's parser may give up."""
+"""Envoy's parser gives up at 100."""
 
 
 def check_readable(request: ProxiedRequest) -> None:

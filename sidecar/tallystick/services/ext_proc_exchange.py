@@ -166,9 +166,7 @@ class Exchange:
 
     def _part(self, part: bytes, *, last: bool) -> ProcessingResponse:
         if self._reader is None or self._call is None:
-            raise InvalidArgument(
-                "response_body", "expected after response_headers of a request that was seen"
-            )
+            raise InvalidArgument("response_body", "expected after response_headers, and a request before")
         self._reader.feed(part)
         if last:
             self._ended()

@@ -13,7 +13,7 @@ _COUNTS = {
 }
 """Counts by the numbers of their fields: each is wrapped in a message of its own."""
 _STATUS = 9
-_COMPLETE = 1
+_COMPLETE, _PARTIAL = 1, 2
 _WITHIN = frozenset(place[:depth] for place in _COUNTS for depth in range(1, len(place)))
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 
@@ -21,16 +21,16 @@ _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 def read_record(raw: bytes) -> tuple[Mapping[str, int], bool]:
     """The counts that are there, and whether they are of the whole answer. Broken bytes tell nothing."""
     counts: dict[str, int] = {}
-    complete = False
+    status = 0
     try:
         for place, value in _numbers(raw, ()):
             if place in _COUNTS:
                 counts[_COUNTS[place]] = value
             elif place == (_STATUS,):
-                complete = value == _COMPLETE
+                status = value
     except (IndexError, ValueError):
         return {}, False
-    return counts, complete
+    return (counts, status == _COMPLETE) if status in (_COMPLETE, _PARTIAL) else ({}, False)
 
 
 def _numbers(raw: bytes, within: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int]]:

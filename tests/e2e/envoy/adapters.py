@@ -39,6 +39,8 @@ class Adapters:
         self.slow: dict[str, float] = {}
         """Seconds before a call is decided."""
         self.on_process: dict[str, Process] = {}
+        self.last: dict[str, str] = {}
+        """The kind of message after which a call's stream is ended."""
         self.on_limit: Limit = lambda _: limits.RateLimitResponse(overall_code=1)
         self.health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self.port = 0
@@ -134,6 +136,8 @@ class _Processor(proc_grpc.ExternalProcessorServicer):
                     await asyncio.sleep(self._owner.slow.get(script, 0))
                 self._owner.messages.setdefault(script, []).append((time.monotonic(), request))
                 yield self._owner.on_process.get(script, pass_on)(request, told)
+                if self._owner.last.get(script) == request.WhichOneof("request"):
+                    return
         except asyncio.CancelledError:
             self._owner.messages.setdefault(script, []).append((time.monotonic(), proc.ProcessingRequest()))
             raise

@@ -58,13 +58,17 @@ class Desk:
 
     def of_openai(self, script: str, *, key: str = "", **more: Any) -> openai.OpenAI:
         """The official client, told nothing but where to go."""
-        return self._kept(openai.OpenAI(**self._client(script, "openai/v1", key) | more))
+        client = openai.OpenAI(**self._client(script, "openai/v1", key) | more)
+        self.open_clients.append(client)
+        return client
 
     def of_openai_async(self, script: str, **more: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(**self._client(script, "openai/v1", "") | more)
 
     def of_anthropic(self, script: str, *, key: str = "", **more: Any) -> anthropic.Anthropic:
-        return self._kept(anthropic.Anthropic(**self._client(script, "anthropic", key) | more))
+        client = anthropic.Anthropic(**self._client(script, "anthropic", key) | more)
+        self.open_clients.append(client)
+        return client
 
     def of_anthropic_async(self, script: str, **more: Any) -> anthropic.AsyncAnthropic:
         return anthropic.AsyncAnthropic(**self._client(script, "anthropic", "") | more)
@@ -72,10 +76,6 @@ class Desk:
     def _client(self, script: str, place: str, key: str) -> dict[str, Any]:
         headers = {"x-script": script}
         return {"base_url": self.url(place), "api_key": key or self.key, "default_headers": headers}
-
-    def _kept(self, client: Any) -> Any:
-        self.open_clients.append(client)
-        return client
 
     def script(self, script: Script | None = None) -> str:
         return self.gateway.script(script)

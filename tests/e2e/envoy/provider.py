@@ -59,6 +59,8 @@ class ScriptedProvider:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.scripts: dict[str, Script] = {}
+        self.mute: set[str] = set()
+        """Scripts whose connection breaks before anything is said."""
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -81,7 +83,11 @@ class ScriptedProvider:
         try:
             while (seen := await _read(reader)) is not None:
                 self.seen.append(seen)
-                script = self.scripts.get(seen.headers.get("x-script", ""), Script())
+                name = seen.headers.get("x-script", "")
+                if name in self.mute:
+                    _reset(writer)
+                    return
+                script = self.scripts.get(name, Script())
                 await _play(script, seen, writer)
                 if script.reset:
                     _reset(writer)

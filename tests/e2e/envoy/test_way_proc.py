@@ -154,6 +154,28 @@ def test_of_a_client_that_leaves_the_stream_just_ends(proc: Gateway) -> None:
     assert not any(message.response_body.end_of_stream for message in messages)
 
 
+def test_an_answer_says_whether_it_is_envoys_own(proc: Gateway) -> None:
+    script = proc.script()
+    assert proc.call(script, CHAT_PATH, ASK).status == 200
+    assert proc.call(script, CHAT_PATH, b'"' + b"a" * (33 << 20) + b'"').status == 413
+    heads = [m for _, m in proc.adapters.messages[script] if m.HasField("response_headers")]
+    told = [head.attributes["envoy.filters.http.ext_proc"].fields for head in heads]
+    details = [fields["response.code_details"].string_value for fields in told]
+    attempts = [fields["upstream.request_attempt_count"].number_value for fields in told]
+    assert (details, attempts) == (["via_upstream", "request_payload_too_large"], [1, 0])
+
+
+def test_a_sidecar_that_ends_the_stream_is_not_asked_again(
+    scripted: ScriptedProvider, loop_thread: LoopThread
+) -> None:
+    with running(Way.PROC, scripted, loop_thread) as gateway:
+        parts = chat_chunks(5)
+        script = gateway.script(Script(parts, content_type=SSE, delay_s=0.02))
+        gateway.adapters.last[script] = "request_body"
+        assert gateway.call(script, CHAT_PATH, ASK).body == b"".join(parts)
+        assert kinds(gateway, script) == ["request_headers", "request_body"]
+
+
 def test_what_leads_nowhere_is_not_asked_about(proc: Gateway) -> None:
     script = proc.script()
     assert proc.call(script, "/nobody/v1/x", ASK).status == 404

@@ -1,5 +1,6 @@
 """Way proc with a real sidecar, on both transports: what only passes through it here."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import gzip
@@ -243,6 +244,37 @@ def test_two_hundred_streams_at_once_to_the_token(desk: Desk) -> None:
     used = [usage_in(end) for end in desk.ended(200)]
     assert sorted((each.total_input, each.output) for each in used) == [(100 + n, n) for n in range(200)]
     assert desk.metric("tallystick_streams_open") == 0
+
+
+def test_more_streams_are_open_than_a_cluster_has_by_default(desk: Desk) -> None:
+    desk.apply(RICH)
+    count = 1_100
+    first, *rest = chat_chunks(1)
+    script = desk.script(Script((first, b"".join(rest)), content_type=SSE, delay_s=8))
+
+    async def one() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", desk.gateway.envoy.port)
+        body = json.dumps(STREAM)
+        fields = (f"x-script: {script}", f"content-type: {JSON}", f"authorization: Bearer {desk.key}")
+        head = (f"POST {CHAT_PATH} HTTP/1.1", "host: x", *fields, f"content-length: {len(body)}")
+        writer.write(("\r\n".join(head) + "\r\n\r\n" + body).encode())
+        answer = await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+        return answer
+
+    async def every() -> list[bytes]:
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+    open_at_once = 0.0
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(asyncio.run, every())
+        while not running.done():
+            open_at_once = max(open_at_once, desk.metric("tallystick_streams_open"))
+            time.sleep(0.1)
+        replies = running.result()
+    assert open_at_once > 1_024
+    assert {reply[:15] for reply in replies} == {b"HTTP/1.1 200 OK"}
+    assert {usage_in(end) for end in desk.ended(count)} == {CHAT_USED}
 
 
 def test_memory_stays_flat_over_two_thousand_streams(desk: Desk, sidecar: SidecarProcess) -> None:

@@ -56,7 +56,7 @@ def _declare() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("of_tests.TokenUsage"))
 
 
-_TokenUsage = _declare()
+TokenUsage = _declare()
 
 
 def usage_of(entry: HTTPAccessLogEntry) -> Usage | None:
@@ -66,7 +66,7 @@ def usage_of(entry: HTTPAccessLogEntry) -> Usage | None:
         return None
     record = typed["envoy.ai.token_usage"]
     assert record.type_url == "type.googleapis.com/envoy.data.ai.v3.TokenUsage"
-    read = _TokenUsage.FromString(record.value)
+    read = TokenUsage.FromString(record.value)
 
     def count(message: Any, name: str) -> int | None:
         return getattr(message, name).value if message.HasField(name) else None

@@ -60,13 +60,13 @@ class WatchedStore(MemoryStore):
 
 
 class Office:
-    """One sidecar's engine, and the tenant `acme`."""
+    """One sidecar's engine, and the tenant `acme`. Who counts much has a counter that is loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: TokenCounter | None = None) -> None:
         self.store = WatchedStore()
         self.metrics = Metrics("0")
         self.planner = Planner(self.store, self.metrics)
-        self.engine = Engine(self.store, self.planner, TokenCounter(preload=False), self.metrics)
+        self.engine = Engine(self.store, self.planner, tokens or TokenCounter(preload=False), self.metrics)
         self.engine.seal_with(KEY)
         self.administration = Administration(self.store, self.planner)
         self._ids = itertools.count(1)

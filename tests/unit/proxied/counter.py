@@ -9,6 +9,7 @@ from tallystick.providers import Api
 from tallystick.proxied.calls import Allowed, Ending, HeldCall, ProxiedRequest, Turned
 from tallystick.proxied.gate import Gate
 from tallystick.proxied.identity import Identity
+from tallystick.tokens import TokenCounter
 from tests.unit.engine.office import Office
 
 KEY = make_key("acme")
@@ -23,6 +24,7 @@ prices:
     m.x: {{input: 10, output: 100}}
 budgets: {{daily: {{per: [user], limit: 1 USD, window: day}}}}
 """
+TOKENS = TokenCounter(preload=False)
 CHAT_PATH = "/v1/chat/completions"
 CHAT = {"model": "big", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1_000}
 
@@ -31,7 +33,7 @@ class Counter:
     """Where proxied calls are presented. Each has a request id of its own."""
 
     def __init__(self) -> None:
-        self.office = Office()
+        self.office = Office(TOKENS)
         planner = self.office.planner
         self.gate = Gate(self.office.engine, planner, Identity(planner), self.office.metrics)
         self._calls = 0

@@ -24,6 +24,7 @@ from tests.unit.services.ext_proc_calls import (
     ASK,
     CALL,
     JSON,
+    SSE,
     Aborted,
     CountingGate,
     Points,
@@ -69,6 +70,53 @@ async def test_a_call_is_seen_from_its_request_to_its_usage() -> None:
         streamed=True,
     )  # fmt: skip
     assert gate.ends == [(CALL, ending)]
+
+
+async def test_who_calls_is_told_by_what_envoy_verified() -> None:
+    head = request_head(attributes={"connection__uri_san_peer_certificate": "spiffe://acme/ns/a/sa/b"})
+    head.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"].update(
+        {"payload": {"email": "ivo@acme.example", "groups": ["a", "b"]}}
+    )
+    head.metadata_context.filter_metadata["envoy.filters.http.other"].update({"payload": {"email": "eve"}})
+    gate, _ = await played(Passed("free"), head, request_body())
+    (request,) = gate.asked
+    assert request.claims == {"email": "ivo@acme.example", "groups": ["a", "b"]}
+    assert request.principal == "spiffe://acme/ns/a/sa/b"
+    gate, _ = await played(Passed("free"), request_head(), request_body())
+    assert (dict(gate.asked[0].claims), gate.asked[0].principal) == ({}, "")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/openaix/v1/models", "/openai"])
+async def test_a_path_without_the_prefix_is_the_providers_own(path: str) -> None:
+    gate, _ = await played(Passed("free"), request_head(path, "GET", last=True))
+    assert (gate.asked[0].path, gate.asked[0].prefix) == (path, "")
+
+
+async def test_headers_that_come_twice_are_both_told() -> None:
+    head = request_head(authorization="Bearer a")
+    head.request_headers.headers.headers.add(key="authorization", value="Bearer b")
+    gate, _ = await played(Passed("free"), head, request_body())
+    assert gate.asked[0].headers["authorization"] == "Bearer a,Bearer b"
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (b'{"model": "big", "stream": true, "stream_options": {"include_usage": true}, "n": 2, "x": "%b"}',
+         {"model": "big", "stream": True, "stream_options.include_usage": True, "n": 2}),
+        (b'{"model": "big", "model": "small", "x": "%b"}', {}),
+        (b'["%b"]', {}),
+        (b"%b", {}),
+    ],
+)  # fmt: skip
+async def test_of_a_very_long_body_the_beginning_and_what_decides_its_cost_are_shown(
+    body: bytes, read: dict[str, object]
+) -> None:
+    whole = body % (b"a" * (17 << 20))
+    gate, stream = await played(Allowed(CALL, {"stream_options": {}}), request_head(), request_body(whole))
+    (request,) = gate.asked
+    assert (request.body, request.body_bytes, request.read) == (whole[: 1 << 20], len(whole), read)
+    assert not stream.answers[1].request_body.response.HasField("body_mutation")
 
 
 async def test_what_the_verdict_changes_is_changed() -> None:
@@ -153,6 +201,20 @@ async def test_an_answer_without_a_body_and_one_with_trailers_end_too() -> None:
     trailers.response_trailers.SetInParent()
     gate, _ = await played(ALLOWED, request_head(), request_body(), answer_head(), part(WHOLE), trailers)
     assert (gate.ending.usage, gate.ending.complete) == (REPORTED, True)
+
+
+async def test_an_encoding_that_cant_be_undone_says_nothing() -> None:
+    gate, _ = await played(
+        ALLOWED, request_head(), request_body(), answer_head("200", SSE, "br"), part(b"abc", last=True)
+    )
+    assert gate.ending == Ending(sent=True, status=200, output_bytes=None, streamed=True)
+
+
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_server_that_never_says_done(last: bool) -> None:
+    body = WHOLE.removesuffix(b"data: [DONE]\n\n")
+    gate, _ = await played(ALLOWED, request_head(), request_body(), answer_head(), part(body, last=last))
+    assert (gate.ending.usage, gate.ending.complete, gate.ending.client_left) == (REPORTED, last, not last)
 
 
 async def test_compressed_answers_are_read() -> None:
