@@ -78,7 +78,7 @@ def memory(chain: Chain, proof: Proof, streams: int) -> Memory:
     """
     assert chain.sidecar
     sizes = []
-    for count in (streams // 10, streams):
+    for count in (max(1, streams // 10), streams):
         post(chain, SLOW, workload.STREAMED_BODY, count, min(AT_ONCE, count), workload.SHORT)
         proof.wait(count)
         proof.check(count)
