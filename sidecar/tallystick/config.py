@@ -112,8 +112,8 @@ class Settings(BaseSettings):
     )
     envoy: bool = Field(
         False,
-        description="Whether to serve Envoy's own services beside ours: ext_authz with the access log, "
-        "ext_proc, and the rate limit service.",
+        description="Whether to serve Envoy's own services beside ours: ext_authz, access log, ext_proc, "
+        "rate limits.",
     )
     rate_limit_tenant: TenantName = Field(
         "", description="The tenant of rate limit requests whose domain is not a tenant's name."

@@ -222,3 +222,20 @@ def test_a_free_model_debits_nothing_whatever_cost_is_reported(caller: Caller, w
     settled = caller.settle("free", cost=pb.Cost(nano_usd=5, tokens=7), tally=tally)
     assert settled.charged == pb.Cost(tokens=7)
     assert caller.balance().budgets[0].spent == 0
+
+
+@pytest.mark.contract(6)
+def test_an_estimate_of_the_callers_is_charged_as_one_and_corrected_once(caller: Caller) -> None:
+    caller.apply(ORG)
+    caller.credit(1_000)
+    caller.allowed(60, reservation_id="guessed")
+    for nano_usd, charged in ((40, 40), (50, 40)):  # no guess corrects another
+        settled = caller.settle("guessed", nano_usd, estimated=True)
+        assert (settled.charged.nano_usd, settled.estimated) == (charged, True)
+    settled = caller.settle("guessed", 45)
+    assert (settled.charged.nano_usd, settled.estimated) == (45, False)
+    assert caller.wallet().spent == 45
+    with fails(CODE.ALREADY_EXISTS):
+        caller.settle("guessed", 46)
+    with fails(CODE.INVALID_ARGUMENT, "estimated"):
+        caller.settle("guessed", outcome=pb.OUTCOME_COMPLETED, estimated=True)

@@ -30,7 +30,7 @@ def process(channel: grpc.Channel, *messages: ProcessingRequest | bytes) -> list
 
     method = channel.stream_stream(
         METHOD, request_serializer=data, response_deserializer=ProcessingResponse.FromString
-    )  # type: ignore[var-annotated]
+    )
     return list(method(iter(messages), timeout=30))
 
 

@@ -1,10 +1,12 @@
 """`envoy.service.auth.v3.Authorization`: Envoy asks before each call."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from envoy.service.auth.v3.external_auth_pb2_grpc import AuthorizationServicer
+from google.protobuf.struct_pb2 import NULL_VALUE
 
 from tallystick.observe.metrics import Metrics
 from tallystick.proxied.calls import Allowed, Passed, Turned
@@ -51,8 +53,27 @@ def write_verdict(verdict: Allowed | Passed | Turned) -> CheckResponse:
         fields[CALL].string_value = pack(verdict.call)
         if verdict.patch:
             fields["rewrite"].string_value = "yes"
-            fields["patch"].struct_value.update(verdict.patch)
+            _put(fields["patch"], verdict.patch)
     return response
+
+
+def _put(value: Any, plain: Any) -> None:
+    """Writes a JSON value into a Struct's."""
+    if isinstance(plain, Mapping):
+        within = value.struct_value.fields
+        for name, each in plain.items():
+            _put(within[name], each)
+    elif isinstance(plain, bool):
+        value.bool_value = plain
+    elif isinstance(plain, str):
+        value.string_value = plain
+    elif isinstance(plain, int | float):
+        value.number_value = plain
+    elif plain is None:
+        value.null_value = NULL_VALUE
+    else:
+        for each in plain:
+            _put(value.list_value.values.add(), each)
 
 
 def _write_refusal(response: CheckResponse, turned: Turned) -> CheckResponse:

@@ -1,62 +1,68 @@
-"""Envoy's record of usage, `envoy.data.ai.v3.TokenUsage`, which no package of messages has yet."""
+"""Envoy's record of usage, `envoy.data.ai.v3.TokenUsage`, which no package of messages has yet.
 
-from collections.abc import Iterator, Mapping
+It is declared here in a pool of its own, so that one that comes later is not in the way. Counts are
+wrapped, each in a message that may be missing.
+"""
 
-_COUNTS = {
-    (3, 1): "input_tokens",
-    (4, 1): "output_tokens",
-    (5, 1): "total_tokens",
-    (6, 1, 1): "cached_tokens",
-    (6, 2, 1): "cache_creation_tokens",
-    (7, 1, 1): "reasoning_tokens",
-    (8, 1): "provider_total_tokens",
-}
-"""Counts by the numbers of their fields: each is wrapped in a message of its own."""
-_STATUS = 9
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
 _COMPLETE, _PARTIAL = 1, 2
-_WITHIN = frozenset(place[:depth] for place in _COUNTS for depth in range(1, len(place)))
-_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+_UINT64: Any = 4
+_INT32: Any = 5
+_MESSAGE: Any = 11
+_ONE: Any = 1
+
+
+def _declare() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="token_usage.proto", package="record")
+
+    def message(name: str, *fields: tuple[str, int, Any]) -> None:
+        made = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            added = made.field.add(name=field, number=number, label=_ONE)
+            if isinstance(kind, str):
+                added.type, added.type_name = _MESSAGE, f".record.{kind}"
+            else:
+                added.type = kind
+
+    message("Count", ("value", 1, _UINT64))
+    message("Input", ("cached_tokens", 1, "Count"), ("cache_creation_tokens", 2, "Count"))
+    message("Output", ("reasoning_tokens", 1, "Count"))
+    message(
+        "TokenUsage",
+        *(("input_tokens", 3, "Count"), ("output_tokens", 4, "Count"), ("provider_total_tokens", 8, "Count")),
+        *(("of_input", 6, "Input"), ("of_output", 7, "Output"), ("extraction_status", 9, _INT32)),
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("record.TokenUsage"))
+
+
+_TokenUsage = _declare()
 
 
 def read_record(raw: bytes) -> tuple[Mapping[str, int], bool]:
-    """The counts that are there, and whether they are of the whole answer. Broken bytes tell nothing."""
-    counts: dict[str, int] = {}
-    status = 0
+    """The counts by name, 0 where there is none, and whether they are of the whole answer.
+
+    Broken bytes tell nothing, and neither does a record whose making failed.
+    """
     try:
-        for place, value in _numbers(raw, ()):
-            if place in _COUNTS:
-                counts[_COUNTS[place]] = value
-            elif place == (_STATUS,):
-                status = value
-    except (IndexError, ValueError):
+        record = _TokenUsage.FromString(raw)
+    except DecodeError:
         return {}, False
-    return (counts, status == _COMPLETE) if status in (_COMPLETE, _PARTIAL) else ({}, False)
-
-
-def _numbers(raw: bytes, within: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int]]:
-    at = 0
-    while at < len(raw):
-        key, at = _varint(raw, at)
-        place, kind = (*within, key >> 3), key & 7
-        if kind == _VARINT:
-            value, at = _varint(raw, at)
-            yield place, value
-        elif kind == _BYTES:
-            size, at = _varint(raw, at)
-            if place in _WITHIN:
-                yield from _numbers(raw[at : at + size], place)
-            at += size
-        elif kind in (_FIXED_64, _FIXED_32):
-            at += 8 if kind == _FIXED_64 else 4
-        else:
-            raise ValueError(kind)
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+    status = record.extraction_status
+    if status not in (_COMPLETE, _PARTIAL):
+        return {}, False
+    counts = {
+        "input_tokens": record.input_tokens.value,
+        "output_tokens": record.output_tokens.value,
+        "provider_total_tokens": record.provider_total_tokens.value,
+        "cached_tokens": record.of_input.cached_tokens.value,
+        "cache_creation_tokens": record.of_input.cache_creation_tokens.value,
+        "reasoning_tokens": record.of_output.reasoning_tokens.value,
+    }
+    return counts, status == _COMPLETE

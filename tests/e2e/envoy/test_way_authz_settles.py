@@ -128,9 +128,8 @@ def test_lines_that_are_none_are_told_and_passed_over(desk: Desk, tmp_path: Path
     wait(lambda: len(lines(desk)) == 1)
     whole = desk.gateway.access_log.read_text()
     forged = json.loads(whole)
-    call = json.loads(forged["decision"]["call"])
-    call[1] = "e-another"
-    forged["decision"]["call"] = json.dumps(call)
+    call = forged["decision"]["call"].split("\t")
+    forged["decision"]["call"] = "\t".join([call[0], "e-another", *call[2:]])
     file = tmp_path / "access.log"
     file.write_text(f"{whole}[]\n{json.dumps(forged)}\n{whole[:-20]}\n")
     told = replay(desk, file, code=1)

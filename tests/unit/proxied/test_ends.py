@@ -161,10 +161,13 @@ def test_a_call_comes_back_out_of_its_text(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", "1", '["a"]', '["t","r","%%","openai.chat","m",0,0,0,0,0,0]',
-             '["t","r","","no.api","m",0]', '["t","r","","openai.chat","m",0,0,0,0,0,0,0]',
-             '[1,"r","","openai.chat","m"]', '["t","r","","openai.chat","m","0"]'],
-)  # fmt: skip
+    "text",
+    [
+        *("", "[]", "\t" * 10, "t\tr\t%%\topenai.chat\tm\t0\t0\t0\t0\t0\t0"),
+        *("t\tr\t\tno.api\tm\t0\t0\t0\t0\t0\t0", "t\tr\t\topenai.chat\tm\t0\t0\t0\t0\t0"),
+        *("t\tr\t\topenai.chat\tm\t0\t0\t0\t0\t0\tx", "t\tr\t\topenai.chat\tm\t0\t0\t0\t0\t0\t0\t0"),
+    ],
+)
 def test_another_text_is_no_call(text: str) -> None:
     assert unpack(text) is None
 
