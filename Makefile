@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTO := $(wildcard proto/tallystick/v1/*.proto)
 
-.PHONY: help demo demo-envoy test lint types layers proto proto-check docs bench clean
+.PHONY: help demo demo-envoy test lint types layers proto proto-check docs bench bench-envoy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ docs: $(READY) ## generates the settings reference and the policy's JSON Schema
 
 bench: $(READY) ## decisions a second, CPU a decision, latencies, beside a bare echo
 	$(BIN)/python -m tests.bench $(BENCH)
+
+bench-envoy: $(READY) ## what a call through Envoy costs, beside handlers that decide nothing
+	$(BIN)/python -m tests.bench.envoy $(BENCH)
 
 clean: ## removes the environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

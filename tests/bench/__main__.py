@@ -21,14 +21,13 @@ def main(arguments: list[str] | None = None) -> None:
         if not given.silent:
             sys.stderr.write(f"{line}\n")
 
-    facts = report.facts(plan)
+    facts = report.facts(plan.seconds, plan.rounds)
     results = Rounds(plan, tell).run()
     judged = verdicts(results)
     if given.json:
         given.json.write_text(json.dumps(report.as_json(facts, results, judged), indent=1) + "\n")
-    sys.stdout.write(
-        f"{report.describe(facts)}\n\n{report.table(results)}\n\n{report.acceptance_table(judged)}\n"
-    )
+    described = report.describe(facts, "held == admitted", "Settle: tests.bench.http2")
+    sys.stdout.write(f"{described}\n\n{report.table(results)}\n\n{report.acceptance_table(judged)}\n")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

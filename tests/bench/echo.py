@@ -1,4 +1,4 @@
-"""A server that does nothing: `python -m tests.bench.echo TRANSPORT PORT RESPONSE_FILE`.
+"""A server that does nothing: `python -m tests.bench.echo PORT TRANSPORT RESPONSE_FILE`.
 
 It parses each Reserve and answers with a constant message: what a transport
 costs before anything is decided. Event loop and options are the sidecar's.
@@ -32,7 +32,7 @@ class Echo(budget_pb2_grpc.BudgetServiceServicer):
         return self._response
 
 
-async def serve(transport: str, port: int, response: pb.ReserveResponse) -> None:
+async def serve(port: int, transport: str, response: pb.ReserveResponse) -> None:
     """Serves until it is killed."""
     make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
     server: grpc.aio.Server = make(options=OPTIONS)
@@ -45,5 +45,5 @@ async def serve(transport: str, port: int, response: pb.ReserveResponse) -> None
 
 if __name__ == "__main__":
     uvloop.run(
-        serve(sys.argv[1], int(sys.argv[2]), pb.ReserveResponse.FromString(Path(sys.argv[3]).read_bytes()))
+        serve(int(sys.argv[1]), sys.argv[2], pb.ReserveResponse.FromString(Path(sys.argv[3]).read_bytes()))
     )

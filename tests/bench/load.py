@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ H2LOAD = shutil.which("h2load")
 
 FINISHED = re.compile(r"finished in ([\d.]+)(us|ms|s|m)\b")
 SUCCEEDED = re.compile(r"(\d+) succeeded, (\d+) failed, (\d+) errored")
+GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
 UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
@@ -47,14 +48,22 @@ def connections_of(in_flight: int) -> tuple[int, int]:
 
 
 def run_h2load(port: int, path: str, message: bytes, calls: int, in_flight: int) -> Load:
-    """The same call again and again. Raises AssertionError unless each got an answer."""
+    """The same gRPC call again and again. Raises AssertionError unless each got an answer."""
+    return post_h2load(port, path, framed(message), GRPC_HEADERS, calls, in_flight)
+
+
+def post_h2load(
+    port: int, path: str, content: bytes, headers: Mapping[str, str], calls: int, in_flight: int
+) -> Load:
+    """The same POST again and again. Raises AssertionError unless each was answered with 2xx."""
     connections, streams = connections_of(in_flight)
     with tempfile.TemporaryDirectory(prefix="tsb") as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
-        body.write_bytes(framed(message))
+        body.write_bytes(content)
         command = [str(H2LOAD), f"-n{calls}", f"-c{connections}", f"-m{streams}", "-t1", "-p", "h2c"]
         command += ["-d", str(body), "--log-file", str(log)]
-        command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        for name, value in headers.items():
+            command += ["-H", f"{name}: {value}"]
         command.append(f"http://127.0.0.1:{port}{path}")
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
         rows = [line.split("\t") for line in log.read_text().splitlines()]

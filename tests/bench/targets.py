@@ -1,12 +1,12 @@
 """What is measured: servers in processes of their own, with their counters and their CPU time."""
 
-import os
 import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,9 +19,9 @@ from tests.bench import workload
 from tests.servers import START_S, SidecarProcess
 
 REPOSITORY = Path(__file__).parents[2]
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+CPUCLOCK_SCHED = 2
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([\d.e+]+)$", re.MULTILINE)
-DATA_PLANE = re.compile(r'method="(Reserve|Settle|ReserveBatch)"')
+DATA_PLANE = r'method="(Reserve|Settle|ReserveBatch)"'
 
 
 def free_port() -> int:
@@ -32,9 +32,31 @@ def free_port() -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """The CPU seconds that a process has used, in user and system mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+    """The CPU seconds that a process has used, in user and system mode.
+
+    The sum that /proc/PID/stat tells in hundredths of a second, to the nanosecond:
+    the clock of `clock_getcpuclockid(3)`.
+    """
+    return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+
+
+class Scrape:
+    """The samples of one answer of `/metrics`."""
+
+    def __init__(self, samples: list[tuple[str, str, str]]) -> None:
+        self._samples = samples
+
+    def sum(self, name: str, *labels: str) -> float:
+        """All samples of this name whose labels have these texts (regular expressions) in them, together."""
+        return sum(
+            float(value)
+            for found, has, value in self._samples
+            if found == name and all(re.search(label, has) for label in labels)
+        )
+
+    def total(self, name: str, *labels: str) -> int:
+        """The same of a counter of whole things."""
+        return int(self.sum(name, *labels))
 
 
 class Counters(NamedTuple):
@@ -57,15 +79,13 @@ class Counters(NamedTuple):
         return Counters(*(now - then for now, then in zip(self, before, strict=True)))
 
 
-class EchoTarget:
-    """A server that answers every Reserve with `response`. Use it as a context."""
+class ServerTarget:
+    """`python -m MODULE PORT …`, which decides nothing. Use it as a context."""
 
-    def __init__(self, transport: str, directory: Path, response: pb.ReserveResponse) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self.port = free_port()
         self.store_pid: int | None = None
-        path = directory / f"response-{transport}"
-        path.write_bytes(response.SerializeToString())
-        command = [sys.executable, "-m", "tests.bench.echo", transport, str(self.port), str(path)]
+        command = [sys.executable, "-m", module, str(self.port), *arguments]
         self._process = subprocess.Popen(command, cwd=REPOSITORY)
         self.pid = self._process.pid
 
@@ -75,8 +95,8 @@ class EchoTarget:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
-                assert self._process.poll() is None, "the echo did not start"
-                assert time.monotonic() < deadline, "the echo did not start in time"
+                assert self._process.poll() is None, "the server did not start"
+                assert time.monotonic() < deadline, "the server did not start in time"
                 time.sleep(0.02)
             else:
                 return self
@@ -86,19 +106,37 @@ class EchoTarget:
         self._process.wait()
 
 
-class SidecarTarget:
-    """A sidecar with its embedded store, the policy in force and the wallet full. Use it as a context."""
+class EchoTarget(ServerTarget):
+    """A server that answers every Reserve with `response`. Use it as a context."""
 
-    def __init__(self, transport: str, directory: Path) -> None:
+    def __init__(self, transport: str, directory: Path, response: pb.ReserveResponse) -> None:
+        path = directory / f"response-{transport}"
+        path.write_bytes(response.SerializeToString())
+        super().__init__("tests.bench.echo", transport, str(path))
+
+
+class SidecarTarget:
+    """A sidecar with its embedded store, the policy in force and the wallets full. Use it as a context."""
+
+    def __init__(
+        self,
+        transport: str,
+        directory: Path,
+        policy: str = workload.POLICY,
+        wallets: Sequence[admin_pb2.CreditWalletRequest] = (workload.credit_request(),),
+        **settings: str,
+    ) -> None:
         directory.mkdir()
         self.port, self._http_port = free_port(), free_port()
-        self.store_socket = directory / "valkey.sock"
+        self.socket, self.store_socket = directory / "tallystick.sock", directory / "valkey.sock"
+        self._policy, self._wallets = policy, wallets
         self._process = SidecarProcess(
             directory,
             TRANSPORT=transport,
             LISTEN=f"127.0.0.1:{self.port}",
             HTTP_LISTEN=f"127.0.0.1:{self._http_port}",
             LOG_LEVEL="warning",
+            **settings,
         )
 
     def __enter__(self) -> Self:
@@ -114,42 +152,37 @@ class SidecarTarget:
 
     def _prepare(self, ending: ExitStack) -> None:
         self.pid = self._process.pid
-        self._store = redis.Redis(unix_socket_path=str(self.store_socket))
-        ending.callback(self._store.close)
+        self.store: Any = redis.Redis(unix_socket_path=str(self.store_socket))
+        ending.callback(self.store.close)
         self.store_pid: int | None = self._info("server")["process_id"]
         # A rewrite of the append-only file would fall into one cell and not into the next.
-        self._store.config_set("auto-aof-rewrite-percentage", 0)
+        self.store.config_set("auto-aof-rewrite-percentage", 0)
         with self._process.admin() as admin:
-            admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=workload.POLICY))
-            admin.CreditWallet(workload.credit_request())
+            admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=self._policy))
+            for each in self._wallets:
+                admin.CreditWallet(each)
         self.budget = ending.enter_context(self._process.budget())
 
     def _info(self, section: str) -> dict[str, Any]:
-        return dict(self._store.info(section))
+        return dict(self.store.info(section))
+
+    def metrics(self) -> "Scrape":
+        """What `/metrics` says."""
+        url = f"http://127.0.0.1:{self._http_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return Scrape(SAMPLE.findall(answer.read().decode()))
 
     def counters(self) -> Counters:
         """What it has counted."""
-        url = f"http://127.0.0.1:{self._http_port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            samples = SAMPLE.findall(answer.read().decode())
-
-        def total(name: str, label: str = "") -> int:
-            return sum(
-                int(float(value)) for found, labels, value in samples if found == name and label in labels
-            )
-
-        calls = [
-            (int(float(value)), 'code="OK"' in labels)
-            for name, labels, value in samples
-            if name == "tallystick_rpc_seconds_count" and DATA_PLANE.search(labels)
-        ]
+        scrape = self.metrics()
+        answered = scrape.total("tallystick_rpc_seconds_count", DATA_PLANE, 'code="OK"')
         balance = self.budget.Balance(workload.balance_request())
         return Counters(
-            allowed=total("tallystick_decisions_total", 'result="ALLOW"'),
-            refused=total("tallystick_decisions_total", 'result="DENY"'),
-            settled=total("tallystick_settles_total"),
-            answered=sum(count for count, well in calls if well),
-            failed=sum(count for count, well in calls if not well),
+            allowed=scrape.total("tallystick_decisions_total", 'result="ALLOW"'),
+            refused=scrape.total("tallystick_decisions_total", 'result="DENY"'),
+            settled=scrape.total("tallystick_settles_total"),
+            answered=answered,
+            failed=scrape.total("tallystick_rpc_seconds_count", DATA_PLANE) - answered,
             held_nano_usd=balance.wallets[0].held,
             open_holds=workload.open_holds(balance.budgets),
         )

@@ -7,8 +7,9 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tallystick.envoy import EnvoyOptions, bootstrap, dump, find_envoy
 
@@ -16,15 +17,20 @@ READY_S = 30.0
 
 
 class EnvoyProcess:
-    """Envoy in `directory`; its options must have `admin` at a Unix socket and `listen` at port 0."""
+    """Envoy in `directory`; its options must have `admin` at a Unix socket and `listen` at port 0.
+
+    `change` makes something else of the configuration that follows from them.
+    """
 
     def __init__(
-        self, options: EnvoyOptions, directory: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
+        self, options: EnvoyOptions, directory: Path, environment: Mapping[str, str] | None = None,
+        change: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         assert options.admin is not None
         self.options = options
         self.directory = directory
         self._environment = {**os.environ, **(environment or {})}
+        self._change = change
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -39,9 +45,10 @@ class EnvoyProcess:
 
     def start(self) -> None:
         """Starts it, and waits until it is ready and the sidecar was found healthy."""
-        configuration = self.directory / "envoy.yaml"
-        configuration.write_text(dump(bootstrap(self.options)))
-        command = [str(find_envoy()), "-c", str(configuration), "--use-dynamic-base-id", "--concurrency", "1"]
+        configuration, written = bootstrap(self.options), self.directory / "envoy.yaml"
+        self._change(configuration)
+        written.write_text(dump(configuration))
+        command = [str(find_envoy()), "-c", str(written), "--use-dynamic-base-id", "--concurrency", "1"]
         command += [
             "--file-flush-interval-msec",
             "50",

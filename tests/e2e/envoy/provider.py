@@ -54,7 +54,7 @@ class Seen:
 
 
 class ScriptedProvider:
-    """Serves on a free port of the loopback, with TLS if there is a context."""
+    """Serves on a port of the loopback, with TLS if there is a context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
@@ -65,8 +65,10 @@ class ScriptedProvider:
         self._tls = tls
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=1 << 26)
+    async def start(self, port: int = 0) -> None:
+        """Serves on this port; 0 for a free one."""
+        serve = self._serve
+        self._server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=self._tls, limit=1 << 26)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
