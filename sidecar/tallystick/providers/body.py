@@ -63,7 +63,9 @@ class Fields(NamedTuple):
     def text(self, name: str) -> str | None:
         """Get a string. Raises InvalidArgument for anything else, and for lone surrogates."""
         value = self.values.get(name)
-        return None if value is None else checked_text(value, self.at(name))
+        if value is None or (type(value) is str and value.isascii()):
+            return value
+        return checked_text(value, self.at(name))
 
     def integer(self, name: str, most: int, least: int = 0) -> int | None:
         """Get an integer from `least` to `most`. Raises InvalidArgument for anything else."""

@@ -86,7 +86,11 @@ class Prompt:
             if value is None or key in _SILENT:
                 continue
             if key in _CONTENT:
-                self.content(value, item.at(key))
+                # To name the place of a text that is fine costs as much as to read it.
+                if type(value) is str and value.isascii():
+                    self.text(value, item.path)
+                else:
+                    self.content(value, item.at(key))
             elif key in _CALLS:
                 self._calls(value, item.at(key))
             elif key in _SEALED and isinstance(value, str):

@@ -8,6 +8,7 @@ passes for free.
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -47,6 +48,8 @@ class _Rule(NamedTuple):
     provider: str = ""
 
 
+_USUAL_PATH = 128
+"""Characters."""
 _PREFIX = r"(?P<prefix>(?:/[A-Za-z0-9_~.-]+)*?)"
 _VERSION = r"/v[0-9]+(?:alpha|beta)?[0-9]*"
 _MODEL = r"(?P<model>[A-Za-z0-9_~.@:%+-]+)"
@@ -119,12 +122,21 @@ def route_of(method: str, path: str) -> Route:
 
     Never raises: what is not exactly a known route is `UNMETERED`.
     """
+    # The same few paths come again and again; a query may have a key in it, which is not to be kept.
+    usual = len(path) <= _USUAL_PATH and "?" not in path
+    return _known_route(method, path) if usual else _find_route(method, path)
+
+
+def _find_route(method: str, path: str) -> Route:
     plain, _, query = path.partition("?")
     if not _DOTS.search(plain):
         for rule in _RULES.get(method, ()):
             if (found := rule.pattern.fullmatch(plain)) is not None:
                 return _route(rule, found, query)
     return Route(None, _provider(plain, query), "", False, RouteKind.UNMETERED)
+
+
+_known_route = lru_cache(maxsize=4_096)(_find_route)
 
 
 def _route(rule: _Rule, found: re.Match[str], query: str) -> Route:

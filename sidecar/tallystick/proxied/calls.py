@@ -8,7 +8,7 @@ from tallystick.core.usage import Usage
 from tallystick.providers import Api
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ProxiedRequest:
     """A request before it is sent. Holds the prompt and the caller's key: never log it."""
 

@@ -14,7 +14,7 @@ def read_check(check: Any) -> ProxiedRequest:
     request, context = attributes.request.http, dict(attributes.context_extensions)
     prefix = context.get("prefix", "")
     metadata = attributes.metadata_context.filter_metadata
-    headers, body = dict(request.headers), request.raw_body
+    headers, body = request.headers, request.raw_body  # a map of the message: three of them are looked at
     return ProxiedRequest(
         method=request.method,
         path=request.path.removeprefix(prefix),

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import tiktoken
 
@@ -15,6 +16,10 @@ _CHARACTERS_PER_TEXT = 16
 """What a call of tiktoken costs besides, as characters."""
 _UNCOUNTED_PERCENT = 110
 """What was not counted is taken to be a tenth denser than what was."""
+_REMEMBERED_FROM = 64
+"""Characters: counts of longer texts are remembered, as conversations come again with every turn."""
+_MOST_REMEMBERED = 100_000
+"""Counts, some 15 MB. Texts are known by a digest; none is kept."""
 
 
 class TokenCounter:
@@ -33,6 +38,7 @@ class TokenCounter:
         self._max_counted_bytes = max(1, max_counted_bytes)
         self._encodings: dict[str, tiktoken.Encoding] = {}
         self._loading = threading.Lock()
+        self._remembered: dict[bytes, int] = {}
         if preload:
             self._load()
 
@@ -54,10 +60,24 @@ class TokenCounter:
         encoding = (self._encodings or self._load())[family.encoding]
         # A character is at most four bytes, so most prompts need no measuring.
         if sum(map(len, texts)) * 4 <= self._max_counted_bytes:
-            tokens = sum(_tokens(encoding, piece) for text in texts for piece in pieces(text))
+            tokens = sum([self._count_text(encoding, text) for text in texts])
         else:
             tokens = self._count_part(encoding, texts)
         return -(-tokens * family.percent // 100)
+
+    def _count_text(self, encoding: tiktoken.Encoding, text: str) -> int:
+        if len(text) < _REMEMBERED_FROM:
+            return _tokens(encoding, text)
+        # A lone surrogate is counted as the replacement character, which is another text.
+        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=encoding.name.encode()[:16])
+        digest = key.digest()
+        tokens = self._remembered.get(digest)
+        if tokens is None:
+            tokens = sum(_tokens(encoding, piece) for piece in pieces(text))
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[digest] = tokens
+        return tokens
 
     def _count_part(self, encoding: tiktoken.Encoding, texts: Sequence[str]) -> int:
         total = sum(map(_bytes, texts))
