@@ -10,7 +10,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 from envoy.service.ext_proc.v3.external_processor_pb2_grpc import ExternalProcessorServicer
 
 from tallystick.observe.metrics import Metrics
-from tallystick.proxied.calls import Allowed, Ending, HeldCall, ProxiedRequest
+from tallystick.proxied.calls import Ending, HeldCall, ProxiedRequest
 from tallystick.proxied.gate import Gate
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import status_of
@@ -71,12 +71,8 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         else:
             admission.enter()
         began = time.perf_counter()
-        deciding = asyncio.ensure_future(self._gate.admit(request))
         try:
-            verdict = await asyncio.shield(deciding)
-        except asyncio.CancelledError:
-            self.soon(self._give_back(deciding))
-            raise
+            verdict = await self._gate.admit(request)
         finally:
             admission.leave(time.perf_counter() - began)
         self._decided.observe(time.perf_counter() - arrived)
@@ -95,12 +91,6 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         task = asyncio.create_task(work, name="end of a call")
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-
-    async def _give_back(self, deciding: asyncio.Task[Verdict]) -> None:
-        """Its caller left before the decision; nothing was sent."""
-        verdict = await deciding
-        if isinstance(verdict, Allowed):
-            await self.end(verdict.call, Ending(sent=False))
 
     async def drain(self, grace_s: float) -> None:
         """Waits for the open streams, `grace_s` at most. Calls that are left go on without us, as held."""

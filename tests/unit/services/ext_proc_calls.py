@@ -104,7 +104,7 @@ class Points:
 
 
 class CountingGate:
-    """Says what it was told to, and keeps what it is asked. It can't be cancelled halfway."""
+    """Says what it was told to, and keeps what it is asked."""
 
     def __init__(self, verdict: Verdict | BaseException, points: Points | None = None) -> None:
         self.verdict = verdict
@@ -121,7 +121,11 @@ class CountingGate:
             raise self.verdict
         if isinstance(self.verdict, Allowed):
             self.held += 1
-            await self._points.pass_by()
+            try:
+                await self._points.pass_by()
+            except asyncio.CancelledError:
+                self.held -= 1  # as the gate gives back what nobody waited for
+                raise
         return self.verdict
 
     async def keep(self, call: HeldCall) -> None:
