@@ -209,3 +209,20 @@ def test_a_free_model_passes_at_an_empty_wallet_and_is_tracked(caller: Caller, b
     assert caller.refused(model="local/llama", estimate=pb.TokenEstimate(input=40)).budget == "words"
     entry = books.of_tenant(caller.tenant).log[-1].fields
     assert (entry["kind"], entry["tokens"], entry["usage"]) == ("settle", "17", "input=9,output=8")
+
+
+@pytest.mark.contract(6)
+def test_an_estimate_of_the_callers_is_charged_as_one_and_corrected_once(caller: Caller) -> None:
+    caller.apply(ORG)
+    caller.credit(1_000)
+    caller.allowed(60, reservation_id="guessed")
+    for nano_usd, charged in ((40, 40), (50, 40)):  # no guess corrects another
+        settled = caller.settle("guessed", nano_usd, estimated=True)
+        assert (settled.charged.nano_usd, settled.estimated) == (charged, True)
+    settled = caller.settle("guessed", 45)
+    assert (settled.charged.nano_usd, settled.estimated) == (45, False)
+    assert caller.wallet().spent == 45
+    with fails(CODE.ALREADY_EXISTS):
+        caller.settle("guessed", 46)
+    with fails(CODE.INVALID_ARGUMENT, "estimated"):
+        caller.settle("guessed", outcome=pb.OUTCOME_COMPLETED, estimated=True)

@@ -81,7 +81,7 @@ def _integer(read: Mapping[str, Any], name: str, most: int) -> int | None:
     value = read.get(name)
     if value is None:
         return None
-    if type(value) not in (int, float) or value != int(value) or not 0 <= value <= most:
+    if type(value) not in (int, float) or not 0 <= value <= most or value != int(value):
         raise InvalidArgument(f"{FIELD}.{name}", f"an integer from 0 to {most}")
     return int(value)
 

@@ -1,5 +1,6 @@
 """The gate that proxied calls pass: who calls, what it may cost, whether there is room, and its end."""
 
+import asyncio
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -90,6 +91,10 @@ class Gate:
         """
         await self._closing.end(call, ending)
 
+    def give_back(self, tenant: str, reservation_id: str) -> None:
+        """Release, in the background, a call whose proxy was gone before it heard the verdict."""
+        self._engine.give_back(tenant, reservation_id)
+
     async def keep(self, call: HeldCall) -> None:
         """Give the hold of a call that goes on its time anew; what goes wrong is logged."""
         await self._closing.keep(call)
@@ -141,17 +146,21 @@ class Gate:
         request = asked.request
         body_bytes = max(request.body_bytes, len(request.body))
         said = f"{request.method} {request.path} {body_bytes}"  # the id alone tells a retry, in truth
-        decision = await self._engine.reserve(
-            ReserveCall(
-                tenant=caller.tenant,
-                reservation_id=f"e-{request.request_id}{again}" if request.request_id else "",
-                content=blake2b(said.encode(), digest_size=12).hexdigest(),
-                subject=caller.subject,
-                model=asked.route.model,
-                provider=asked.provider,
-                estimate=ProviderRequest(asked.api, request.body, body_bytes, request.read),
-            )
+        call = ReserveCall(
+            tenant=caller.tenant,
+            reservation_id=f"e-{request.request_id}{again}" if request.request_id else "",
+            content=blake2b(said.encode(), digest_size=12).hexdigest(),
+            subject=caller.subject,
+            model=asked.route.model,
+            provider=asked.provider,
+            estimate=ProviderRequest(asked.api, request.body, body_bytes, request.read),
         )
+        try:
+            decision = await self._engine.reserve(call)
+        except asyncio.CancelledError:
+            if call.reservation_id:  # else the engine does it
+                self.give_back(call.tenant, call.reservation_id)
+            raise
         refusal = decision.refusal
         self._metrics.decision("DENY" if refusal else "ALLOW", refusal.reason.name if refusal else "").inc()
         return decision

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import NULL_VALUE
 from tallystick.observe.metrics import Metrics
 from tallystick.proxied.calls import Allowed, Passed, Turned
 from tallystick.proxied.gate import Gate
-from tallystick.proxied.packing import CALL, pack
+from tallystick.proxied.packing import CALL, pack, unpack
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.reading_checks import read_check
@@ -29,7 +29,10 @@ class AuthorizationService(AuthorizationServicer):  # type: ignore[misc] # it ha
         self.metrics = metrics
 
     def unheard(self, request: Any, response: Any) -> None:
-        """See `boundary.Guarded`. The hold waits for Envoy's retry, or expires."""
+        """See `boundary.Guarded`. Envoy has answered for us, and the call is not sent."""
+        packed = response.dynamic_metadata.fields[CALL].string_value
+        if call := unpack(packed):
+            self._gate.give_back(call.tenant, call.reservation_id)
 
     @answered
     async def Check(self, request: CheckRequest) -> CheckResponse:
@@ -60,6 +63,7 @@ def write_verdict(verdict: Allowed | Passed | Turned) -> CheckResponse:
 def _put(value: Any, plain: Any) -> None:
     """Writes a JSON value into a Struct's."""
     if isinstance(plain, Mapping):
+        value.struct_value.SetInParent()  # also of an empty one
         within = value.struct_value.fields
         for name, each in plain.items():
             _put(within[name], each)
@@ -72,6 +76,7 @@ def _put(value: Any, plain: Any) -> None:
     elif plain is None:
         value.null_value = NULL_VALUE
     else:
+        value.list_value.SetInParent()
         for each in plain:
             _put(value.list_value.values.add(), each)
 

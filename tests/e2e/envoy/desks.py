@@ -110,6 +110,7 @@ class Desk:
     def metric(self, line: str) -> float:
         """One line of /metrics; 0 if it is not there."""
         text = http_get(self.sidecar.http_port, "/metrics")[1]
+
         found = [each.rpartition(" ")[2] for each in text.splitlines() if each.startswith(line)]
         return float(found[0]) if found else 0.0
 

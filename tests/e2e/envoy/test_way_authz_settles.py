@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -26,10 +27,10 @@ HEALTHY = "cluster.tallystick.membership_healthy"
 STREAM = ASK | {"stream": True}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sidecar() -> Iterator[SidecarProcess]:
     with short_directory() as directory:
-        process = SidecarProcess(directory, ENVOY="true", HTTP_LISTEN="127.0.0.1:0")
+        process = SidecarProcess(directory, ENVOY="true", HTTP_LISTEN="127.0.0.1:0", TRANSPORT="grpcio")
         process.start()
         try:
             yield process
@@ -37,7 +38,7 @@ def sidecar() -> Iterator[SidecarProcess]:
             process.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gateway(
     sidecar: SidecarProcess, scripted: ScriptedProvider, loop_thread: LoopThread
 ) -> Iterator[Gateway]:
@@ -47,6 +48,9 @@ def gateway(
 
 @pytest.fixture
 def desk(gateway: Gateway, sidecar: SidecarProcess) -> Iterator[Desk]:
+    """A desk, with the sidecar there and nothing in the file."""
+    wait(lambda: gateway.envoy.stat(HEALTHY) == 1)
+    gateway.access_log.write_text("")
     with desk_at(gateway, sidecar) as desk:
         yield desk
 
@@ -179,3 +183,23 @@ def test_a_drain_ends_the_stream_of_entries(desk: Desk) -> None:
     wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 1)
     assert desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200
     assert [usage_in(end) for end in desk.ended(2)] == [CHAT_USED] * 2
+
+
+def test_a_decision_that_came_too_late_holds_nothing(
+    sidecar: SidecarProcess, scripted: ScriptedProvider, loop_thread: LoopThread
+) -> None:
+    with (
+        running(Way.AUTHZ, scripted, loop_thread, sidecar=sidecar, decision_timeout_s=0.3) as gateway,
+        desk_at(gateway, sidecar) as desk,
+    ):
+        sidecar.signal(signal.SIGSTOP)
+        try:
+            script = desk.script(CHAT_JSON)
+            assert desk.call(script, CHAT_PATH, ASK).status == 503
+        finally:
+            sidecar.signal(signal.SIGCONT)
+        assert not desk.sent(script)
+        assert desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status in {200, 503}
+        time.sleep(0.5)
+        counters = desk.books.of_tenant(desk.tenant).count
+        assert not [name for name, value in counters.items() if name.endswith(":h") and value]

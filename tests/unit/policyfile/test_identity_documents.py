@@ -157,3 +157,10 @@ def test_whatever_the_subject_is_the_line_says_it(values: dict[str, str]) -> Non
     [consumer] = load_policy(f"tenant: a\nconsumers:\n  {line}\n").consumers
     assert consumer == Consumer("c", (digest_of("new"),), subject_from(values))
     assert load_policy(add_consumer("tenant: a\n", "c", NEW, values)).consumers == (consumer,)
+
+
+def test_servers_that_do_not_know_the_wish_for_usage_are_named() -> None:
+    text = "routes: {unmetered: allow, without_usage: [vllm, old]}"
+    assert policy_of(text).routes == RouteRules(("*",), ("vllm", "old"))
+    with pytest.raises(InvalidPolicy, match="without_usage"):
+        policy_of("routes: {without_usage: [vllm, vllm]}")

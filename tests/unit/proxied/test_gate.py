@@ -1,5 +1,6 @@
 """What a proxied call is told, case by case, on the store in memory."""
 
+import asyncio
 import dataclasses
 import json
 from typing import Any
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 from tallystick.core.consumer_keys import hash_key, make_key
 from tallystick.core.errors import StoreUnavailable
 from tallystick.proxied.calls import Allowed, Passed, Turned
+from tests.servers import until
 from tests.unit.proxied.counter import CHAT, CHAT_PATH, KEY, POLICY, Counter
 
 STREAM = {**CHAT, "stream": True}
@@ -303,3 +305,16 @@ async def test_a_hold_is_kept_and_a_lost_one_is_no_error(counter: Counter) -> No
     with capture_logs() as logs:
         await counter.gate.keep(verdict.call._replace(reservation_id="e-nobody"))
     assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+async def test_a_proxy_that_leaves_before_the_verdict_holds_nothing(counter: Counter) -> None:
+    await counter.allowed()
+    held, store = counter.office.held(), counter.office.store
+    store.answering.clear()
+    asking = asyncio.create_task(counter.gate.admit(counter.request()))
+    await until(lambda: store.asked["reserve"] == 2)
+    asking.cancel()
+    store.answering.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await until(lambda: store.asked["release"] == 1 and counter.office.held() == held)

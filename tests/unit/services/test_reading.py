@@ -71,6 +71,14 @@ def test_the_content_of_a_reserve_is_all_that_it_says() -> None:
 
 
 @pytest.mark.contract(4)
+def test_an_estimate_of_the_callers_needs_one() -> None:
+    call = read_settle(settle_of(usage=pb.Usage(input=5), estimated=True))
+    assert call.estimated
+    assert call.content == read_settle(settle_of(usage=pb.Usage(input=5))).content
+    with pytest.raises(InvalidArgument, match="estimated: expected usage or a cost"):
+        read_settle(settle_of(estimated=True))
+
+
 def test_the_content_of_a_settle_is_its_outcome_and_what_was_spent() -> None:
     usage = pb.Usage(input=5, output=7)
     base = read_settle(settle_of(usage=usage))
