@@ -102,3 +102,13 @@ def test_interrupted_it_leaves_nothing_behind() -> None:
         assert err == "Interrupted; everything is stopped and removed.\n"
         assert processes_of(place) == []
         assert list(place.iterdir()) == []
+
+
+def test_without_envoy_it_says_what_to_install() -> None:
+    hide = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: n != 'envoy' and find(n)"
+    play = f"{hide}; from tallystick.demo import run_demo; raise SystemExit(run_demo(envoy=True))"
+    done = subprocess.run(
+        [sys.executable, "-c", play], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "The demo needs an Envoy: pip install 'tallystick[gateway]'\n"

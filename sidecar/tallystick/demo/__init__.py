@@ -15,7 +15,7 @@ any_program/  `tallystick demo --envoy`: the same for programs that know nothing
 import asyncio
 import sys
 
-AGREE, DISAGREE, NO_SDK, NO_SIDECAR, INTERRUPTED = 0, 1, 2, 3, 130
+AGREE, DISAGREE, NOT_INSTALLED, NO_SIDECAR, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes."""
 SDK = ("openai", "httpx2", "anthropic")
 """What the extra `demo` brings: the SDKs and their transport."""
@@ -23,8 +23,11 @@ SDK = ("openai", "httpx2", "anthropic")
 
 def run_demo(envoy: bool = False) -> int:
     """Play the demo and return the exit code: 0 only if the books agree."""
+    from tallystick.envoy import EnvoyMissing, find_envoy
+
     try:
         if envoy:
+            find_envoy()
             from tallystick.demo.any_program.play import play
         else:
             from tallystick.demo.play import play
@@ -33,7 +36,10 @@ def run_demo(envoy: bool = False) -> int:
         if error.name not in SDK:
             raise
         sys.stderr.write("The demo needs the SDKs: pip install 'tallystick[demo]'\n")
-        return NO_SDK
+        return NOT_INSTALLED
+    except EnvoyMissing:
+        sys.stderr.write("The demo needs an Envoy: pip install 'tallystick[gateway]'\n")
+        return NOT_INSTALLED
     try:
         return AGREE if asyncio.run(play()) else DISAGREE
     except SidecarFailed as error:
