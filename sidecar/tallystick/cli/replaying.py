@@ -81,7 +81,7 @@ class Replay:
                 if call is None:
                     self.counts["unheld"] += 1
                     continue
-                ending = ending_of(_entry(fields), call.api)
+                ending = ending_of(_entry(fields), call.api, call.held)
             except (ValueError, TypeError, RecursionError):
                 self._trouble("unreadable", f"line {number}: expected an entry of Envoy's access log in JSON")
                 continue

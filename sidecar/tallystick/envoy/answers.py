@@ -1,9 +1,11 @@
 """What is read of answers, without touching or delaying them.
 
 Envoy's own record of usage has the tokens and nothing else, and no Bedrock. The
-rest (service tier, the two kinds of cache writes, Bedrock's usage) is read
-beside it, of streams as they pass. An answer in JSON is collected for that, so
-it is only done at the endpoints whose answers have it and are short.
+rest (service tier, the two kinds of cache writes, Bedrock's usage) is read beside
+it of answers in JSON, which are collected for that: only at the endpoints whose
+answers have it and are short. Of streams it is Bedrock's usage alone: Envoy 1.40
+dies of an event whose JSON is no object when it reads events by rules of ours, so
+only where Amazon writes them is that dared.
 """
 
 from dataclasses import dataclass
@@ -24,8 +26,9 @@ MAX_READ_BYTES = 10 * (1 << 20)
 
 _MANAGER = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManager"
 _USAGE_ROUTE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManagerPerRoute"
-_EVENTS = "envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
+_FRAMES_FILTER = "envoy.filters.http.aws_eventstream_parser"
 _FRAMES = "envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
+_ENABLED = "envoy.config.route.v3.FilterConfig"
 _PARSER = "envoy.extensions.content_parsers.json.v3.JsonContentParser"
 
 _Path = tuple[str, ...]
@@ -43,11 +46,6 @@ _CONVERSE: dict[_Path, str] = {
     ("usage", "cacheWriteInputTokens"): "cache_write",
     ("serviceTier", "type"): _TIER,
 }
-_IN_EVENTS: dict[_Path, str] = {
-    **_OPENAI,
-    **{("response", *path): key for path, key in _OPENAI.items()},
-    **{("message", *path): key for path, key in _MESSAGES.items()},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,8 @@ class Endpoint:
     protocol: str = ""
     """Whose usage it is, where the answer does not say."""
     read: MappingProxyType[_Path, str] | None = None
+    frames: bool = False
+    """Whether it answers with Bedrock's event stream."""
 
     @property
     def match(self) -> dict[str, Any]:
@@ -72,6 +72,8 @@ class Endpoint:
             found[USAGE_FILTER] = typed(_USAGE_ROUTE, response={"llm_protocol": self.protocol})
         if self.read:
             found[BODIES] = bodies_read(_rules(self.read))
+        if self.frames:
+            found[_FRAMES_FILTER] = typed(_ENABLED, config={})
         return found
 
 
@@ -84,11 +86,9 @@ def reading_answers() -> list[dict[str, Any]]:
     """Write the filters that read answers: usage, and what is not in it."""
     limits = {"max_sse_event_size": MAX_READ_BYTES, "max_json_body_size": MAX_READ_BYTES}
     usage = {"include_unconfigured_routes": True, "limits": limits}
-    events = {"content_parser": _parser(_IN_EVENTS)}
     frames = {"content_parser": _parser(_CONVERSE)}
     return [
-        extension("envoy.filters.http.sse_to_metadata", _EVENTS, response_rules=events),
-        extension("envoy.filters.http.aws_eventstream_parser", _FRAMES, response_rules=frames),
+        {**extension(_FRAMES_FILTER, _FRAMES, response_rules=frames), "disabled": True},
         extension(USAGE_FILTER, _MANAGER, response_handling={"token_usage": usage}),
     ]
 
@@ -121,6 +121,9 @@ _ENDPOINTS = MappingProxyType(
         Kind.AZURE: _LIKE_OPENAI,
         Kind.COMPATIBLE: (*_LIKE_OPENAI, Endpoint("messages", read=MappingProxyType(_MESSAGES))),
         Kind.ANTHROPIC: (Endpoint("messages", read=MappingProxyType(_MESSAGES)),),
-        Kind.BEDROCK: (Endpoint("converse", read=MappingProxyType(_CONVERSE)),),
+        Kind.BEDROCK: (
+            Endpoint("converse", read=MappingProxyType(_CONVERSE)),
+            Endpoint("converse-stream", frames=True),
+        ),
     }
 )

@@ -35,6 +35,9 @@ _CLIENT_LEFT = ("downstream_", "http1.", "http2.", "http3.")
 _COUNTS = ("input_tokens", "output_tokens", "provider_total_tokens")
 
 
+NOTHING_HELD = Usage()
+
+
 class Entry(NamedTuple):
     """What of an entry tells how its call ended."""
 
@@ -55,13 +58,13 @@ class Entry(NamedTuple):
     """What was read beside the record."""
 
 
-def ending_of(entry: Entry, api: Api) -> Ending:
-    """Tell how a call ended."""
+def ending_of(entry: Entry, api: Api, held: Usage = NOTHING_HELD) -> Ending:
+    """Tell how a call ended; `held` is what it was expected to use."""
     details, code = entry.details, entry.code
     via, left = details == ANSWERED, details.startswith(_CLIENT_LEFT)
     # Else the status is one of Envoy's own, and the provider's is not known.
     answered = via or left or details.startswith(_AFTER) or 0 < code < 400
-    usage, complete = _usage(entry, api)
+    usage, complete = _usage(entry, api, held)
     compressed = entry.content_encoding not in ("", "identity")
     tier = entry.answer.get("service_tier")
     return Ending(
@@ -77,10 +80,10 @@ def ending_of(entry: Entry, api: Api) -> Ending:
     )
 
 
-def _usage(entry: Entry, api: Api) -> tuple[Usage | None, bool]:
+def _usage(entry: Entry, api: Api, held: Usage) -> tuple[Usage | None, bool]:
     """The usage, and whether it is of the whole answer. None at all is no usage, and never free."""
     if entry.counts:
-        usage, complete = _recorded(entry.counts, entry.answer), entry.complete
+        usage, complete = _recorded(entry.counts, entry.answer, held), entry.complete
     elif api is Api.BEDROCK_CONVERSE:
         usage, complete = _of_bedrock(entry.answer), True
     else:
@@ -88,11 +91,15 @@ def _usage(entry: Entry, api: Api) -> tuple[Usage | None, bool]:
     return (usage, complete) if usage.total else (None, False)
 
 
-def _recorded(counts: Mapping[str, Any], answer: Mapping[str, Any]) -> Usage:
-    """Disjoint classes of a record, whose input includes what was cached and written."""
+def _recorded(counts: Mapping[str, Any], answer: Mapping[str, Any], held: Usage) -> Usage:
+    """Disjoint classes of a record, whose input includes what was cached and written.
+
+    Of streams nobody tells for how long it was written: for an hour, where the request asked for that.
+    """
     given, output, total = (_count(counts, name) for name in _COUNTS)
     read, written = _count(counts, "cached_tokens"), _count(counts, "cache_creation_tokens")
-    long = min(_count(answer, "cache_write_1h"), written)
+    told = any(name in answer for name in ("cache_write_5m", "cache_write_1h"))
+    long = written if held.cache_write_1h and not told else min(_count(answer, "cache_write_1h"), written)
     output = max(output, total - given)
     return Usage(
         input=max(0, given - read - written),

@@ -69,7 +69,7 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has
             if call is None:
                 self._metrics.proxied_end("UNHELD").inc()
             else:
-                await self._start(self._gate.end(call, ending_of(read_entry(entry), call.api)))
+                await self._start(self._gate.end(call, ending_of(read_entry(entry), call.api, call.held)))
         elif common.access_log_type == PERIODIC and call is not None:
             await self._start(self._gate.keep(call))
 

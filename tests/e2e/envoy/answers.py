@@ -117,7 +117,7 @@ def frames(*documents: tuple[str, Any]) -> bytes:
     """Bedrock's event stream: events with their type, each a frame with two checksums."""
     found = b""
     for event_type, document in documents:
-        payload = json.dumps(document).encode()
+        payload = document if isinstance(document, bytes) else json.dumps(document).encode()
         fields = {":event-type": event_type, ":content-type": "application/json", ":message-type": "event"}
         headers = b"".join(
             bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()

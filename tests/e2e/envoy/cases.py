@@ -33,6 +33,8 @@ SAY: dict[str, Any] = {
 }
 CHAT_USED = Usage(input=36, cache_read=64, output=20, reasoning=8)
 MESSAGE_USED = Usage(input=40, cache_read=30, cache_write_5m=15, cache_write_1h=5, output=25)
+WRITTEN_5M = MESSAGE_USED._replace(cache_write_5m=20, cache_write_1h=0)
+"""Of a stream, of which way authz is not told for how long it was written."""
 CHAT_JSON, MESSAGE_JSON = Script((json.dumps(CHAT).encode(),)), Script((json.dumps(MESSAGE).encode(),))
 CHAT_STREAM = Script(chat_chunks(5), content_type=SSE)
 MESSAGE_STREAM = Script(MESSAGE_EVENTS, content_type=SSE)
@@ -44,6 +46,11 @@ CHAT_COST = 36 * 10_000 + 64 * 1_000 + 20 * 100_000
 def case(story: Story) -> Story:
     CASES.append(story)
     return story
+
+
+def streamed(desk: Desk) -> Usage:
+    """What `MESSAGE_STREAM` is charged."""
+    return MESSAGE_USED if desk.gateway.envoy.options.way is Way.PROC else WRITTEN_5M
 
 
 def charged(desk: Desk, used: Usage) -> None:
@@ -113,7 +120,7 @@ def anthropic_json(desk: Desk) -> None:
 def anthropic_stream(desk: Desk) -> None:
     events = list(desk.of_anthropic(desk.script(MESSAGE_STREAM)).messages.create(**SAY, stream=True))
     assert [event.delta.text for event in events if event.type == "content_block_delta"] == ["yes"]
-    charged(desk, MESSAGE_USED)
+    charged(desk, streamed(desk))
 
 
 @case
@@ -125,7 +132,7 @@ def anthropic_async_json_and_stream(desk: Desk) -> None:
             assert [event async for event in await client.messages.create(**SAY, stream=True)]
 
     asyncio.run(both())
-    assert [usage_in(end) for end in desk.ended(2)] == [MESSAGE_USED] * 2
+    assert [usage_in(end) for end in desk.ended(2)] == [MESSAGE_USED, streamed(desk)]
 
 
 @case

@@ -103,6 +103,21 @@ def test_counts_become_disjoint_classes(
     assert (ending.usage, ending.complete) == (usage, usage is not None)
 
 
+def test_writes_of_untold_length_are_of_an_hour_where_that_was_asked_for() -> None:
+    counts = {"input_tokens": 90, "output_tokens": 5, "cache_creation_tokens": 20}
+    for held, answer, writes in (
+        (Usage(), {}, (20, 0)),
+        (Usage(cache_write_5m=90), {}, (20, 0)),
+        (Usage(cache_write_1h=90), {}, (0, 20)),
+        (Usage(cache_write_1h=90), {"cache_write_5m": 15.0, "cache_write_1h": 5.0}, (15, 5)),
+        (Usage(cache_write_1h=90), {"cache_write_5m": 20.0}, (20, 0)),
+    ):
+        found = entry(counts=counts, answer=answer, complete=True)
+        usage = ending_of(found, Api.ANTHROPIC_MESSAGES, held).usage
+        assert usage is not None
+        assert (usage.cache_write_5m, usage.cache_write_1h) == writes
+
+
 def test_bedrock_has_its_usage_beside_the_record() -> None:
     answer = {"input": 5.0, "output": 7.0, "cache_read": 1.0, "cache_write": 2.0, "service_tier": "flex"}
     ending = ending_of(entry(answer=answer), Api.BEDROCK_CONVERSE)
