@@ -27,6 +27,7 @@ from tallystick.setting_types import (
     SocketPath,
     StoreUrl,
     TenantName,
+    check_auth,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
 
@@ -73,8 +74,33 @@ class Settings(BaseSettings):
     admin_socket: SocketPath = _in_data_dir(
         "admin.sock", "The Unix socket of the admin service; who may open it may administer."
     )
+    admin_listen: Listen = Field(
+        "", description="A TCP address of the admin service as well; callers are asked who they are."
+    )
     transport: Literal["native", "grpcio"] = Field(
-        "native", description="Which gRPC server: `native` is faster; TLS needs `grpcio`."
+        "native",
+        description="Which gRPC server: `native` is faster; a listener with TLS is always `grpcio`'s.",
+    )
+    tls_cert: ExistingFile = Field(
+        None, description="The certificate (PEM) of the TCP listeners; read again when it changes."
+    )
+    tls_key: ExistingFile = Field(None, description="The key (PEM) of that certificate.")
+    tls_client_ca: ExistingFile = Field(
+        None, description="Who signs client certificates (PEM): callers over TCP must then have one."
+    )
+    callers_file: ExistingFile = Field(
+        None,
+        description="Whom tokens, client certificates and the Unix socket stand for (YAML), beside the "
+        "tokens in the store; read again when it changes.",
+    )
+    allow_anyone: bool = Field(
+        False,
+        description="Let `none` stand for a TCP address that others can reach: whoever does may spend.",
+    )
+    auth: Literal["none", "tokens", "mtls", "both"] = Field(
+        "none",
+        description="Who may call: anybody who reaches a listener, those with a token, those with a client "
+        "certificate, those with either.",
     )
     http_listen: Listen = Field("127.0.0.1:9464", description="The address of /metrics, /livez and /readyz.")
     store_url: StoreUrl = Field(
@@ -134,12 +160,25 @@ class Settings(BaseSettings):
             raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or valkeys://")
         return path
 
-    @field_validator("store_tls_key")
+    @field_validator("store_tls_key", "tls_key", "tls_client_ca")
     @classmethod
     def _needs_certificate(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        if path is not None and info.data.get("store_tls_cert", path) is None:
-            raise ValueError(f"expected {PREFIX}STORE_TLS_CERT beside it")
+        name = "store_tls_cert" if str(info.field_name).startswith("store") else "tls_cert"
+        if path is not None and info.data.get(name, path) is None:
+            raise ValueError(f"expected {PREFIX}{name.upper()} beside it")
         return path
+
+    @field_validator("tls_key")
+    @classmethod
+    def _needs_key(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("tls_cert") is not None:
+            raise ValueError(f"expected the key of {PREFIX}TLS_CERT")
+        return path
+
+    @field_validator("auth")
+    @classmethod
+    def _asks_rightly(cls, auth: str, info: ValidationInfo) -> str:
+        return check_auth(auth, info.data, PREFIX)
 
     def store_address(self) -> StoreAddress | None:
         """Return the store's URL, taken apart; None for the embedded store."""

@@ -21,7 +21,7 @@ from tallystick.core.packing import compact
 from tallystick.core.subject import DIMENSIONS, LABEL_PREFIX, TENANT, check_subject
 
 EVERY_TENANT = "*"
-TOKEN_PREFIX = "tallytoken-"
+TOKEN_PREFIX = "tallytoken-"  # noqa: S105 - it is no token yet
 MOST_TOKENS = 1_000
 """In one store."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -127,9 +127,7 @@ def check_token(token: Token) -> None:
     if token.tenant != EVERY_TENANT and not TENANT.fullmatch(token.tenant):
         raise InvalidArgument("tenant", f"expected 1 to 64 of [a-z0-9_.-], or {EVERY_TENANT} for every one")
     if not NAME.fullmatch(token.name):
-        raise InvalidArgument(
-            "name", "expected 1 to 64 of [a-z0-9_.-] that begin with a letter or digit"
-        )
+        raise InvalidArgument("name", "expected 1 to 64 of [a-z0-9_.-] that begin with a letter or digit")
     check_rights(token.roles, token.bound)
 
 

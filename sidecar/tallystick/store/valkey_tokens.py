@@ -1,5 +1,7 @@
 """The part of the store on Valkey or Redis that keeps tokens: in partition 0, for all tenants."""
 
+from typing import Any
+
 from tallystick.core.callers import MOST_TOKENS
 from tallystick.core.errors import TokenExists, TokenNotFound
 from tallystick.store.asks import Tokens
@@ -35,5 +37,5 @@ class TokensOnValkey:
         if (await self._token_script("revoke_token", field, stamp))[0] == UNKNOWN:
             raise TokenNotFound(f"there is no token {field}")
 
-    async def _token_script(self, name: str, *args: object) -> list[object]:
+    async def _token_script(self, name: str, *args: object) -> list[Any]:
         return await self._runner.evaluate(name, self._runner.message(name, PARTITION, args))
