@@ -1,6 +1,8 @@
 """Who may call over gRPC: the tokens of the store, and what the file of callers says."""
 
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +18,13 @@ from tallystick.core.callers import (
     read_token,
 )
 from tallystick.core.consumer_keys import digest_of
-from tallystick.core.errors import InvalidArgument, InvalidPolicy, StoreUnavailable, Unauthenticated
+from tallystick.core.errors import (
+    InvalidArgument,
+    InvalidPolicy,
+    StoreUnavailable,
+    TallystickError,
+    Unauthenticated,
+)
 from tallystick.policyfile.callers_file import FileOfCallers, load_callers
 from tallystick.store.base import Store
 
@@ -26,19 +34,23 @@ UNREAD = "-"
 log = logging.getLogger("tallystick.callers")
 
 
+class CallersFileError(TallystickError):
+    """The file of callers is wrong, or can't be read. Says where and what was expected; quotes no token."""
+
+
 class Callers:
     """Knows every caller; `refresh` keeps it within a moment of the truth.
 
     `path`: the file of callers. It is read at once, and again whenever it changes.
 
     Raises:
-        InvalidPolicy, OSError: the file is wrong, or can't be read.
+        CallersFileError: the file is wrong, or can't be read.
     """
 
     def __init__(self, store: Store, path: Path | None = None) -> None:
         self._store = store
         self._path = path
-        self._read_of: object = None
+        self._seen: tuple[int, ...] | None = ()
         self._stamp = UNREAD
         self._of_store: Mapping[bytes, Caller] = {}
         self._of_file = FileOfCallers()
@@ -82,7 +94,7 @@ class Callers:
         """
         try:
             self._read_file()
-        except (InvalidPolicy, OSError) as error:
+        except CallersFileError as error:
             log.warning("the file of callers is not taken over: %s", error)
         found = await self._store.tokens(self._stamp)
         if found is not None:
@@ -94,12 +106,20 @@ class Callers:
     def _read_file(self) -> None:
         if self._path is None:
             return
-        status = self._path.stat()
-        seen = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if seen != self._read_of:
-            self._read_of = seen  # also of a wrong one, which is told of once
+        status: os.stat_result | None = None
+        with contextlib.suppress(FileNotFoundError):
+            status = self._path.stat()
+        seen = status and (status.st_mtime_ns, status.st_ino, status.st_size)
+        if seen == self._seen:
+            return
+        self._seen = seen  # also of a wrong one, which is told of once
+        try:
             self._of_file = load_callers(self._path.read_text())
-            self._merge()
+        except InvalidPolicy as error:
+            raise CallersFileError(f"{self._path}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CallersFileError(f"{self._path}: {getattr(error, 'strerror', 'expected UTF-8')}") from None
+        self._merge()
 
     def _merge(self) -> None:
         self._known = {**self._of_store, **self._of_file.tokens}
