@@ -207,6 +207,11 @@ def load_settings(**overrides: Any) -> Settings:
         ) from None
 
 
+def token_of_environment() -> str:
+    """Return the token that commands call with, where no file has it; empty for none."""
+    return os.environ.get(f"{PREFIX}TOKEN", "").strip()
+
+
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Find variables that resemble a setting; others may be anyone's, as Kubernetes' are."""
     names = {name.upper() for name in Settings.model_fields}

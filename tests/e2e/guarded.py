@@ -11,7 +11,6 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tallystick.services.permissions import reach_of
 from tallystick.v1 import token_pb2 as pb
-from tallystick.v1.admin_pb2_grpc import AdminServiceStub
 from tests.e2e.caller import LONG_S
 from tests.servers import SidecarProcess
 
@@ -77,14 +76,14 @@ def channel_to(target: str) -> Iterator[grpc.Channel]:
 
 def about(method: MethodDescriptor, tenant: str) -> Any:
     """A request of this method that says the tenant wherever one can be said, and nothing else."""
-    request = GetMessageClass(method.input_type)()
+    request: Any = GetMessageClass(method.input_type)()
     fields = method.input_type.fields_by_name
     if "document" in fields:
         request.document = f"tenant: {tenant}\nunmatched: allow"
     elif "domain" in fields:
         request.domain = tenant
     for path in reach_of(method.input_type).tenants:
-        holder = request
+        holder: Any = request
         for name in path:
             part = getattr(holder, name)
             holder = part.add() if hasattr(part, "add") else part

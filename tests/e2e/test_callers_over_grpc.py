@@ -69,12 +69,11 @@ def tenant(guarded: SidecarProcess) -> str:
 def apply(sidecar: SidecarProcess, tenant: str) -> None:
     with sidecar.admin() as admin:
         admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=f"tenant: {tenant}\n{POLICY}"))
-        for group in ({},):
-            admin.CreditWallet(
-                admin_pb2.CreditWalletRequest(
-                    tenant=tenant, wallet="org", group=group, amount=10**12, unit=budget_pb2.UNIT_NANO_USD
-                )
+        admin.CreditWallet(
+            admin_pb2.CreditWalletRequest(
+                tenant=tenant, wallet="org", amount=10**12, unit=budget_pb2.UNIT_NANO_USD
             )
+        )
 
 
 @pytest.fixture
@@ -364,5 +363,7 @@ def test_a_revoked_token_is_refused_at_once_where_it_was_revoked(
 
 
 def test_the_roles_of_the_api_are_those_of_the_table() -> None:
-    names = {name.removeprefix("ROLE_").lower() for name in tpb.Role.keys()} - {"unspecified"}
+    names = {
+        name.removeprefix("ROLE_").lower() for name in [value.name for value in tpb.Role.DESCRIPTOR.values]
+    } - {"unspecified"}
     assert names == {str(role) for role in Role}

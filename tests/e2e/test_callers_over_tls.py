@@ -1,5 +1,6 @@
 """TLS and client certificates: who is let in, and certificates that are renewed under way."""
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from tallystick.v1 import budget_pb2 as pb
 from tallystick.v1.admin_pb2_grpc import AdminServiceStub
 from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
 from tests.e2e.authority import LOCAL, Authority
-from tests.e2e.caller import LONG_S, fails
+from tests.e2e.caller import LONG_S, fails, subject_of
 from tests.e2e.conftest import Start
 from tests.e2e.guarded import admin_port, bearing, channel_to, make
 from tests.servers import SidecarProcess
@@ -53,7 +54,7 @@ def over_tls(port: int, ca: Path, client: tuple[Path, Path] | None = None) -> It
 
 
 def balance(channel: grpc.Channel, tenant: str = "acme", token: str = "", **subject: str) -> None:
-    request = pb.BalanceRequest(tenant=tenant, subject=pb.Subject(**subject))
+    request = pb.BalanceRequest(tenant=tenant, subject=subject_of(subject or {"user": "alice"}))
     metadata = bearing(token) if token else ()
     BudgetServiceStub(channel).Balance(request, metadata=metadata, timeout=LONG_S)
 
@@ -90,9 +91,11 @@ def test_no_certificate_and_that_of_a_stranger_get_no_connection(
     sidecar = start(**settings(authority, "mtls"))
     stranger = Authority(directory, "stranger").issue("stranger", "gateway.acme.example")
     for client in (None, stranger):
-        with over_tls(sidecar.port, authority.path, client) as channel:
-            with fails(grpc.StatusCode.UNAVAILABLE):
-                balance(channel)
+        with (
+            over_tls(sidecar.port, authority.path, client) as channel,
+            fails(grpc.StatusCode.UNAVAILABLE),
+        ):
+            balance(channel)
     with channel_to(f"{LOCAL}:{sidecar.port}") as channel, fails(grpc.StatusCode.UNAVAILABLE):
         balance(channel)  # in clear text
 
@@ -120,11 +123,11 @@ def serial(port: int, ca: Path) -> int:
     """Of the certificate that a new connection is shown."""
     context = ssl.create_default_context(cafile=str(ca))
     context.set_alpn_protocols(["h2"])
-    import socket
-
-    with socket.create_connection((LOCAL, port), timeout=LONG_S) as plain:
-        with context.wrap_socket(plain, server_hostname=LOCAL) as wrapped:
-            found = wrapped.getpeercert()
+    with (
+        socket.create_connection((LOCAL, port), timeout=LONG_S) as plain,
+        context.wrap_socket(plain, server_hostname=LOCAL) as wrapped,
+    ):
+        found = wrapped.getpeercert()
     assert found
     return int(str(found["serialNumber"]), 16)
 

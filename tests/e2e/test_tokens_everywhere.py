@@ -1,13 +1,10 @@
 """Tokens, and the file of callers, as several sidecars of one store see them; and where no secret may be."""
 
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -119,7 +116,7 @@ def test_nothing_secret_is_kept_shown_or_logged(
     said = []
     for sidecar in (one, other):
         with channel_to(sidecar.socket) as channel:
-            seconds_until(lambda: let_in(channel, token, tenant))  # noqa: B023 - used at once
+            seconds_until(lambda: let_in(channel, token, tenant))
             for metadata in (bearing(unknown), bearing(token) * 2, (("authorization", token),)):
                 with suppress(grpc.RpcError):
                     BudgetServiceStub(channel).Balance(pb.BalanceRequest(tenant="x"), metadata=metadata)
