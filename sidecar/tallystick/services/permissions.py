@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import Message
 
 from tallystick.core.callers import EVERY_TENANT, Caller, Role
 from tallystick.core.errors import PermissionDenied
@@ -178,21 +179,23 @@ def confine(caller: Caller, request: Any, reach: Reach) -> None:
                     holder.tenant = own
     if caller.bound:
         for path in reach.subjects:
-            for subject in _holders(request, path):
-                _bind(caller, ".".join(path), subject)
+            for subject in (request.subject,) if path == ("subject",) else _holders(request, path):
+                _bind(caller, path, subject)
 
 
-def _bind(caller: Caller, place: str, subject: Any) -> None:
+def _bind(caller: Caller, path: tuple[str, ...], subject: Any) -> None:
     for name, value in caller.bound:
-        if name.startswith(LABEL_PREFIX):
-            label = name[len(LABEL_PREFIX) :]
-            said = subject.labels.get(label, "")
+        label = name[len(LABEL_PREFIX) :] if name.startswith(LABEL_PREFIX) else ""
+        said = subject.labels.get(label, "") if label else getattr(subject, name)
+        if said == value:
+            continue
+        if said:
+            place = ".".join((*path, name))
+            raise PermissionDenied(f"{place}: expected {value!r}, to which {caller.name} is bound")
+        if label:
             subject.labels[label] = value
         else:
-            said = getattr(subject, name)
             setattr(subject, name, value)
-        if said not in ("", value):
-            raise PermissionDenied(f"{place}.{name}: expected {value!r}, to which {caller.name} is bound")
 
 
 def _same_tenant(caller: Caller, place: str, tenant: str) -> None:
@@ -211,8 +214,7 @@ def _holders(message: Any, path: tuple[str, ...]) -> Iterator[Any]:
         yield message
         return
     value = getattr(message, path[0])
-    repeated = message.DESCRIPTOR.fields_by_name[path[0]].is_repeated
-    for each in value if repeated else (value,):
+    for each in (value,) if isinstance(value, Message) else value:
         yield from _holders(each, path[1:])
 
 

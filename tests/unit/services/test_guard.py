@@ -173,7 +173,7 @@ def test_tenants_and_subjects_are_found_at_any_depth() -> None:
         permissions.confine(caller, budget_pb2.ReserveBatchRequest(requests=[{"tenant": "b"}]), batch)
 
 
-def test_a_method_without_a_rule_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_method_without_a_rule_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, "envoy.service.auth.v3.Authorization", {"Other": Rule(frozenset())})
     guard = Guard(Callers(MemoryStore(1)), Metrics("0"), tokens=True)
     with pytest.raises(KeyError, match="Check"):
