@@ -16,6 +16,8 @@ from tests.servers import SidecarProcess
 
 ROLES = {"decide": pb.ROLE_DECIDE, "read": pb.ROLE_READ, "admin": pb.ROLE_ADMIN}
 ALL = ("decide", "read", "admin")
+STREAM_S = 1.0
+"""How long a stream is given, which may never end by itself."""
 
 
 def admin_port(sidecar: SidecarProcess) -> int:
@@ -59,13 +61,18 @@ class Asker:
         self.token = token
 
     def ask(self, method: MethodDescriptor, request: Message) -> Any:
+        """The answer; of a stream the first, or None where none comes soon."""
         service: ServiceDescriptor = method.containing_service
-        call: Any = self.channel.unary_unary(
+        open_call: Any = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
+        call = open_call(
             f"/{service.full_name}/{method.name}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
-        return call(request, timeout=LONG_S, metadata=bearing(self.token) if self.token else ())
+        metadata = bearing(self.token) if self.token else ()
+        if method.server_streaming:
+            return next(call(request, timeout=STREAM_S, metadata=metadata), None)
+        return call(request, timeout=LONG_S, metadata=metadata)
 
 
 @contextmanager

@@ -53,7 +53,8 @@ def test_a_token_is_made_shown_once_listed_and_revoked(sidecar: SidecarProcess) 
     assert not empty
     assert "this once" in once
     assert summary == (
-        "bot: decide, read for tenant acme, bound to label.desk=7, team=search, until 2099-01-31T00:00:00+00:00"
+        "bot: decide, read for tenant acme, bound to label.desk=7, team=search, "
+        "until 2099-01-31T00:00:00+00:00"
     )
     create(sidecar, "*", "root", "--can", "admin")
     everything = run(sidecar, "token", "list")

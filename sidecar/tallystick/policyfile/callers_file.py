@@ -102,6 +102,9 @@ def load_callers(text: str) -> FileOfCallers:
         InvalidPolicy: the first problem, with its line and column. No token is quoted.
 
     """
+    if not text.strip():
+        expected = f"expected a mapping with {', '.join(CallersDocument.model_fields)}, got nothing"
+        raise InvalidPolicy("document", expected, 1, 1)
     root = read_tree(text)
     try:
         document = CallersDocument.model_validate(root.plain())
