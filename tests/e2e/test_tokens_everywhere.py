@@ -107,6 +107,19 @@ def test_tokens_outlive_a_sidecar_and_a_store_that_is_away(start: Start, directo
         store.stop()
 
 
+def test_before_the_store_has_told_of_its_tokens_nobody_is_called_unknown(
+    start: Start, directory: Path
+) -> None:
+    sidecar = start(wait=False, STORE_URL=f"unix://{directory}/nothing", AUTH="tokens")
+    seconds_until(lambda: (sidecar.directory / "tallystick.sock").exists())
+    with channel_to(sidecar.socket) as channel:
+        service = BudgetServiceStub(channel)
+        with fails(grpc.StatusCode.UNAVAILABLE, "which tokens there are"):
+            service.Balance(pb.BalanceRequest(tenant="acme"), metadata=bearing(make_token()))
+        with fails(NOBODY):
+            service.Balance(pb.BalanceRequest(tenant="acme"))
+
+
 def test_nothing_secret_is_kept_shown_or_logged(
     two: tuple[StoreServer, SidecarProcess, SidecarProcess],
 ) -> None:
