@@ -9,19 +9,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tallystick.core.errors import TallystickError
+from tallystick.setting_reference import write_reference
 from tallystick.setting_types import (
     AbsolutePath,
     Duration,
     ExistingFile,
-    Kind,
     Listen,
     Paths,
     SocketPath,
@@ -239,51 +238,7 @@ def _problems(errors: Iterable[ErrorDetails]) -> list[str]:
 
 def settings_reference() -> str:
     """Write the reference of all settings, as Markdown."""
-    rows = [
-        f"| `{PREFIX}{name.upper()}` | {_kind(field)} | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join(
-        [
-            "# Settings",
-            "",
-            "<!-- Written by `python -m tallystick.config`; a test fails where it differs. -->",
-            "",
-            "The sidecar is set up by environment variables, and refuses to start with a wrong one.",
-            "",
-            "| variable | type | default | meaning |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
-def _kind(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
-    for mark in field.metadata:
-        if isinstance(mark, Kind):
-            return mark.text
-    if field.annotation is bool:
-        return "`true` or `false`"
-    bounds = {type(mark).__name__: getattr(mark, type(mark).__name__.lower()) for mark in field.metadata}
-    return (
-        f"number, {bounds['Ge']} to {bounds['Le']}" if "Le" in bounds else f"number, {bounds['Ge']} or more"
-    )
-
-
-def _default(field: FieldInfo) -> str:
-    if isinstance(field.json_schema_extra, dict):
-        return str(field.json_schema_extra["shown"])
-    value = field.default
-    if isinstance(value, timedelta):
-        seconds = int(value.total_seconds())
-        return f"`{seconds // 3600}h`" if seconds % 3600 == 0 else f"`{seconds}s`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
-    return f"`{text}`" if text else ""
+    return write_reference(Settings.model_fields, PREFIX)
 
 
 if __name__ == "__main__":
