@@ -9,24 +9,24 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tallystick.core.errors import TallystickError
+from tallystick.setting_reference import write_reference
 from tallystick.setting_types import (
     AbsolutePath,
     Duration,
     ExistingFile,
-    Kind,
     Listen,
     Paths,
     SocketPath,
     StoreUrl,
     TenantName,
+    check_auth,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
 
@@ -74,8 +74,33 @@ class Settings(BaseSettings):
     admin_socket: SocketPath = _in_data_dir(
         "admin.sock", "The Unix socket of the admin service; who may open it may administer."
     )
+    admin_listen: Listen = Field(
+        "", description="A TCP address of the admin service as well; callers are asked who they are."
+    )
     transport: Literal["native", "grpcio"] = Field(
-        "native", description="Which gRPC server: `native` is faster; TLS needs `grpcio`."
+        "native",
+        description="Which gRPC server: `native` is faster; a listener with TLS is always `grpcio`'s.",
+    )
+    tls_cert: ExistingFile = Field(
+        None, description="The certificate (PEM) of the TCP listeners; read again when it changes."
+    )
+    tls_key: ExistingFile = Field(None, description="The key (PEM) of that certificate.")
+    tls_client_ca: ExistingFile = Field(
+        None, description="Who signs client certificates (PEM): callers over TCP must then have one."
+    )
+    callers_file: ExistingFile = Field(
+        None,
+        description="Whom tokens, client certificates and the Unix socket stand for (YAML), beside the "
+        "tokens in the store; read again when it changes.",
+    )
+    allow_anyone: bool = Field(
+        False,
+        description="Let `none` stand for a TCP address that others can reach: whoever does may spend.",
+    )
+    auth: Literal["none", "tokens", "mtls", "both"] = Field(
+        "none",
+        description="Who may call: anybody who reaches a listener, those with a token, those with a client "
+        "certificate, those with either.",
     )
     http_listen: Listen = Field("127.0.0.1:9464", description="The address of /metrics, /livez and /readyz.")
     store_url: StoreUrl = Field(
@@ -137,12 +162,25 @@ class Settings(BaseSettings):
             raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or valkeys://")
         return path
 
-    @field_validator("store_tls_key")
+    @field_validator("store_tls_key", "tls_key", "tls_client_ca")
     @classmethod
     def _needs_certificate(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        if path is not None and info.data.get("store_tls_cert", path) is None:
-            raise ValueError(f"expected {PREFIX}STORE_TLS_CERT beside it")
+        name = "store_tls_cert" if str(info.field_name).startswith("store") else "tls_cert"
+        if path is not None and info.data.get(name, path) is None:
+            raise ValueError(f"expected {PREFIX}{name.upper()} beside it")
         return path
+
+    @field_validator("tls_key")
+    @classmethod
+    def _needs_key(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("tls_cert") is not None:
+            raise ValueError(f"expected the key of {PREFIX}TLS_CERT")
+        return path
+
+    @field_validator("auth")
+    @classmethod
+    def _asks_rightly(cls, auth: str, info: ValidationInfo) -> str:
+        return check_auth(auth, info.data, PREFIX)
 
     def store_address(self) -> StoreAddress | None:
         """Return the store's URL, taken apart; None for the embedded store."""
@@ -181,6 +219,11 @@ def set_up_grpc() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
+def token_of_environment() -> str:
+    """Return the token that commands call with, where no file has it; empty for none."""
+    return os.environ.get(f"{PREFIX}TOKEN", "").strip()
+
+
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Find variables that resemble a setting; others may be anyone's, as Kubernetes' are."""
     names = {name.upper() for name in Settings.model_fields}
@@ -208,51 +251,7 @@ def _problems(errors: Iterable[ErrorDetails]) -> list[str]:
 
 def settings_reference() -> str:
     """Write the reference of all settings, as Markdown."""
-    rows = [
-        f"| `{PREFIX}{name.upper()}` | {_kind(field)} | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join(
-        [
-            "# Settings",
-            "",
-            "<!-- Written by `python -m tallystick.config`; a test fails where it differs. -->",
-            "",
-            "The sidecar is set up by environment variables, and refuses to start with a wrong one.",
-            "",
-            "| variable | type | default | meaning |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
-def _kind(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
-    for mark in field.metadata:
-        if isinstance(mark, Kind):
-            return mark.text
-    if field.annotation is bool:
-        return "`true` or `false`"
-    bounds = {type(mark).__name__: getattr(mark, type(mark).__name__.lower()) for mark in field.metadata}
-    return (
-        f"number, {bounds['Ge']} to {bounds['Le']}" if "Le" in bounds else f"number, {bounds['Ge']} or more"
-    )
-
-
-def _default(field: FieldInfo) -> str:
-    if isinstance(field.json_schema_extra, dict):
-        return str(field.json_schema_extra["shown"])
-    value = field.default
-    if isinstance(value, timedelta):
-        seconds = int(value.total_seconds())
-        return f"`{seconds // 3600}h`" if seconds % 3600 == 0 else f"`{seconds}s`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
-    return f"`{text}`" if text else ""
+    return write_reference(Settings.model_fields, PREFIX)
 
 
 if __name__ == "__main__":

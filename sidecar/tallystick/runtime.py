@@ -12,17 +12,20 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from tallystick.background.callers_watch import watch_callers_for_ever
 from tallystick.background.learner import learn_for_ever
 from tallystick.background.sweeper import sweep_for_ever
 from tallystick.config import Settings
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.engine import Administration, Engine, Planner
+from tallystick.engine.callers import Callers
 from tallystick.observe.http import READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admin import AdminService
 from tallystick.services.admission import Admission
 from tallystick.services.budget import BudgetService
+from tallystick.services.listening import listen
 from tallystick.services.servers import Register, Servers
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
@@ -67,7 +70,8 @@ class Sidecar:
     @property
     def ports(self) -> tuple[int, int]:
         """The TCP ports of gRPC and HTTP; 0 where there is none."""
-        return (self._servers.ports or [0])[0], self._http.port if self._http else 0
+        grpc_port = self._servers.ports[0] if self.settings.listen and self._servers.ports else 0
+        return grpc_port, self._http.port if self._http else 0
 
     async def __aenter__(self) -> "Sidecar":
         async with contextlib.AsyncExitStack() as ending:
@@ -99,6 +103,7 @@ class Sidecar:
         self._planner = planner = Planner(store, self.metrics)
         self._engine = Engine(store, planner, counter, self.metrics)
         self._administration = Administration(store, planner)
+        self._callers = Callers(store, settings.callers_file)
         await self._servers.set_serving(False)
         ending.push_async_callback(self._drain)
         await self._listen()
@@ -124,18 +129,14 @@ class Sidecar:
         of_budget, of_admin = self._admissions
         metrics.in_flight.set_function(lambda: of_budget.at_work)
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
-        admin = AdminService(self._administration, of_admin, metrics)
-        servers = self._servers
+        admin = AdminService(self._administration, self._callers, of_admin, metrics)
         add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
         if settings.envoy:
             add_budget = self._with_envoy(add_budget)
         add_admin = partial(add_AdminServiceServicer_to_server, admin)
-        if settings.listen:
-            await servers.listen_tcp(settings.listen, add_budget)
-        if settings.socket:
-            await servers.listen_unix(settings.socket, add_budget)
-        if settings.admin_socket:
-            await servers.listen_unix(settings.admin_socket, add_admin, admin=True)
+        await listen(
+            self._servers, settings, self._callers, metrics, add_budget=add_budget, add_admin=add_admin
+        )
 
     def _with_envoy(self, add_budget: Register) -> Register:
         """Envoy's services beside ours; their messages are loaded for those who want them."""
@@ -176,6 +177,7 @@ class Sidecar:
         log.info("serving on %s", ", ".join(self._places()))
         await asyncio.gather(
             sweep_for_ever(store, self.metrics),
+            watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
         )
 
@@ -183,6 +185,7 @@ class Sidecar:
         """Whether the policies are applied and the key is known; False when the store went away meanwhile."""
         try:
             key = await self._tally_key()
+            await self._callers.refresh()
             for path in self.settings.policy_files:
                 tenant, number, _ = await self._administration.apply_policy(path.read_text(), None)
                 log.info("policy %s of tenant %s is in force, version %d", path, tenant, number)
@@ -196,7 +199,8 @@ class Sidecar:
 
     def _places(self) -> list[str]:
         settings, (grpc_port, http_port) = self.settings, self.ports
-        places = [f"gRPC port {grpc_port}"] if grpc_port else []
+        places = [f"gRPC port {grpc_port}"] if settings.listen else []
+        places += [f"admin port {self._servers.ports[-1]}"] if settings.admin_listen else []
         places += [str(path) for path in (settings.socket, settings.admin_socket) if path]
         return places + ([f"HTTP port {http_port}"] if http_port else [])
 

@@ -1,11 +1,13 @@
 """The types of settings: how each is read from text, checked, and called in the reference."""
 
+import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -46,6 +48,40 @@ def split_address(text: str) -> tuple[str, int]:
     if not host or bracketed != (":" in host) or not 0 <= number <= 65_535:
         raise ValueError("expected HOST:PORT, as in 127.0.0.1:50061 or [::1]:50061")
     return host, number
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach `host:port`."""
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_auth(auth: str, known: Mapping[str, Any], prefix: str) -> str:
+    """Refuse a way to ask callers that can't work, or that asks nobody where anybody may call.
+
+    `known` are the settings so far, by field name; one that is wrong is missing.
+
+    Raises:
+        ValueError: says what was expected.
+
+    """
+    listen, admin_listen = known.get("listen", ""), known.get("admin_listen", "")
+    if auth == "none":
+        if admin_listen:
+            raise ValueError(f"expected tokens, mtls or both beside {prefix}ADMIN_LISTEN")
+        if listen and not is_loopback(listen) and not known.get("allow_anyone"):
+            raise ValueError(
+                f"expected tokens, mtls or both, since other machines can reach {prefix}LISTEN {listen}; "
+                f"with {prefix}ALLOW_ANYONE=true whoever does may spend"
+            )
+    if auth in ("mtls", "both"):
+        for name in ("tls_cert", "tls_client_ca", "callers_file"):
+            if known.get(name, name) is None:
+                raise ValueError(f"expected {prefix}{name.upper()} beside {auth}")
+    return auth
 
 
 def _address_or_empty(text: str) -> str:

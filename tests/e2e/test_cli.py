@@ -806,7 +806,7 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "gateway", "demo", "policy validate", "policy apply", "policy show", "backtest"),
-    *("key create", "key hash"),
+    *("key create", "key hash", "token create", "token list", "token revoke"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
     *("envoy config", "envoy check"),

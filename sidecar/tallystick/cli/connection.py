@@ -35,7 +35,7 @@ def budget_service(connection: Connection) -> Iterator[Any]:
     address = _address("--address", connection.address) or _default_budget_address()
     from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
 
-    with _channel(address, connection.timeout_s) as channel:
+    with _channel(address, connection) as channel:
         stub: Any = BudgetServiceStub
         yield stub(channel)
 
@@ -46,7 +46,7 @@ def admin_service(connection: AdminConnection) -> Iterator[Any]:
     address = _address("--admin-address", connection.admin_address) or _default_admin_address()
     from tallystick.v1.admin_pb2_grpc import AdminServiceStub
 
-    with _channel(address, connection.timeout_s) as channel:
+    with _channel(address, connection) as channel:
         stub: Any = AdminServiceStub
         yield stub(channel)
 
@@ -77,15 +77,19 @@ def _default_admin_address() -> str:
 
 
 @contextlib.contextmanager
-def _channel(address: str, timeout_s: float) -> "Iterator[grpc.Channel]":
+def _channel(address: str, connection: Connection | AdminConnection) -> "Iterator[grpc.Channel]":
     import grpc
 
-    with grpc.insecure_channel(address, options=_OPTIONS) as channel:
+    from tallystick.cli.bearer import open_channel
+
+    with open_channel(address, _OPTIONS, connection) as channel:
         try:
             yield channel
         except grpc.RpcError as error:
             # What a stub raises is a call as well, which the base class does not show.
-            raise _explained(error.code().name, error.details() or "", address, timeout_s) from None
+            raise _explained(
+                error.code().name, error.details() or "", address, connection.timeout_s
+            ) from None
 
 
 def _explained(code: str, details: str, address: str, timeout_s: float) -> CommandError:

@@ -22,6 +22,8 @@ from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
+from tallystick.cli.tokens import create as create_token
+from tallystick.cli.tokens import list_tokens, revoke
 from tallystick.cli.wallets import allocate, credit, debit, list_wallets, reclaim, show_wallets
 
 HELP = (
@@ -88,6 +90,16 @@ register(
     "tallystick key create acme review-bot --team search --apply",
 )
 register(key, key_hash, "tallystick key hash < key.txt", name="hash")
+token = _group("token", "The tokens of callers over gRPC: make, list and revoke them.")
+register(
+    token,
+    create_token,
+    "tallystick token create acme gateway --can decide --expires 90d",
+    "tallystick token create acme search-bot --can decide --team search",
+    name="create",
+)
+register(token, list_tokens, "tallystick token list acme", name="list")
+register(token, revoke, "tallystick token revoke acme gateway")
 register(app, backtest, "tallystick backtest --policy acme.yaml --usage june.csv.gz")
 wallet = _group("wallet", "Prepaid funds: add to them, move them, list them.")
 register(

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -50,8 +51,33 @@ def _dimension(text: str) -> Any:
     return typer.Option(metavar="TEXT", help=text, show_default=False, rich_help_panel="Who is spending")
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+def _identifying(variable: str, text: str) -> Any:
+    return typer.Option(
+        envvar=f"TALLYSTICK_{variable}",
+        metavar="FILE",
+        help=text,
+        show_default=False,
+        show_envvar=False,
+        rich_help_panel=SIDECAR_PANEL,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identification:
+    """Who the command is, to a sidecar that asks."""
+
+    token_file: Annotated[
+        Path | None, _identifying("TOKEN_FILE", "A file with the token; else TALLYSTICK_TOKEN has it.")
+    ] = None
+    tls_ca: Annotated[
+        Path | None, _identifying("CLI_TLS_CA", "Speak TLS, and trust these certificates (PEM).")
+    ] = None
+    tls_cert: Annotated[Path | None, _identifying("CLI_TLS_CERT", "The client certificate (PEM).")] = None
+    tls_key: Annotated[Path | None, _identifying("CLI_TLS_KEY", "Its key (PEM).")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection(Identification):
     """Where the data plane is, how long to wait for it, and how to print its answer."""
 
     address: Annotated[
@@ -68,8 +94,8 @@ class Connection:
     as_json: Json = False
 
 
-@dataclass(frozen=True, slots=True)
-class AdminConnection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminConnection(Identification):
     """Where the control plane is, how long to wait for it, and how to print its answer."""
 
     admin_address: Annotated[
@@ -77,7 +103,7 @@ class AdminConnection:
         typer.Option(
             envvar="TALLYSTICK_ADMIN_ADDRESS",
             metavar="ADDRESS",
-            help="The sidecar's admin service: unix:PATH. Default: its socket, by the settings.",
+            help="The sidecar's admin service: unix:PATH or HOST:PORT. Default: its socket, by the settings.",
             show_default=False,
             rich_help_panel=SIDECAR_PANEL,
         ),

@@ -25,7 +25,12 @@ def make_key(tenant: str) -> str:
     """
     if not TENANT.fullmatch(tenant):
         raise InvalidArgument("tenant", "expected 1 to 64 of [a-z0-9_.-]")
-    return f"{PREFIX}{tenant}-{''.join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))}"
+    return f"{PREFIX}{tenant}-{make_secret()}"
+
+
+def make_secret() -> str:
+    """256 random bits, as letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
 
 
 def digest_of(key: str) -> bytes:

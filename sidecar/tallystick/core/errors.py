@@ -7,6 +7,9 @@ TallystickError
 ├── ReservationEnded       the reservation has ended in another way
 ├── ReservationNotFound    no such reservation, and no tally to prove it
 ├── Unauthenticated        nobody knows who is calling
+├── PermissionDenied       the caller is known, and may not do this
+├── TokenExists            there is a token of this name
+├── TokenNotFound          there is no token of this name
 ├── FundsMissing           a wallet has not so much to take out
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
@@ -57,6 +60,18 @@ class ReservationNotFound(TallystickError):
 
 class Unauthenticated(TallystickError):
     """It is not known who is calling; HTTP 401. The message says what was expected, and quotes no key."""
+
+
+class PermissionDenied(TallystickError):
+    """The caller is known, and may not do this. The message says what would be allowed."""
+
+
+class TokenExists(TallystickError):
+    """There is a token of this name, or there are as many as there may be."""
+
+
+class TokenNotFound(TallystickError):
+    """There is no token of this name."""
 
 
 class FundsMissing(TallystickError):

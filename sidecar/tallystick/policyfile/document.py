@@ -23,7 +23,7 @@ from tallystick.policyfile.identity_document import (
     Principal,
     Routes,
 )
-from tallystick.policyfile.section import Section
+from tallystick.policyfile.section import Section, Sections
 
 TAGS = ("<deny>", "<free>", "<rates>", "<word>", "<paths>")
 """Alternatives, as pydantic writes them into the path of an error."""
@@ -234,7 +234,7 @@ class Document(Section):
     estimate: Estimate = Field(default_factory=Estimate)
 
 
-SECTIONS: tuple[tuple[tuple[str, ...], type[Section]], ...] = (
+SECTIONS: Sections = (
     ((), Document),
     (("prices",), Prices),
     (("prices", "unknown_model"), Rates),

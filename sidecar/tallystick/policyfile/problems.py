@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from tallystick.core.errors import InvalidPolicy
 from tallystick.policyfile.document import SECTIONS, TAGS, Free
+from tallystick.policyfile.section import Sections
 from tallystick.policyfile.tree import Node, path_text, short
 from tallystick.policyfile.values import described, suggestion
 
@@ -23,10 +24,13 @@ _TYPES = {
 }
 
 
-def schema_problems(error: ValidationError, root: Node) -> list[InvalidPolicy]:
-    """Turn pydantic's findings into errors with line and column, in the order of the text."""
+def schema_problems(error: ValidationError, root: Node, sections: Sections = SECTIONS) -> list[InvalidPolicy]:
+    """Turn pydantic's findings into errors with line and column, in the order of the text.
+
+    `sections`: what stands where, if the document is no policy.
+    """
     details = error.errors(include_url=False)
-    return in_order([problem(root, detail["loc"], _expected(detail)) for detail in details])
+    return in_order([problem(root, detail["loc"], _expected(detail, sections)) for detail in details])
 
 
 def problem(root: Node, loc: Sequence[str | int], expected: str) -> InvalidPolicy:
@@ -59,13 +63,13 @@ def in_order(problems: list[InvalidPolicy]) -> list[InvalidPolicy]:
 UNKNOWN_KEY = "expected one of the keys "
 
 
-def _expected(detail: ErrorDetails) -> str:
+def _expected(detail: ErrorDetails, sections: Sections) -> str:
     """Say what was expected."""
     kind, value = detail["type"], detail["input"]
     if kind == "missing":
         return f"expected `{detail['loc'][-1]}`, which is required"
     if kind == "extra_forbidden":
-        return _unknown_key(detail["loc"])
+        return _unknown_key(detail["loc"], sections)
     if kind == "literal_error":
         words = detail["ctx"]["expected"].replace("'", "")
         return f"expected {words}, got {described(value)}"
@@ -75,12 +79,12 @@ def _expected(detail: ErrorDetails) -> str:
     return detail["msg"]
 
 
-def _unknown_key(loc: tuple[Any, ...]) -> str:
+def _unknown_key(loc: tuple[Any, ...], sections: Sections) -> str:
     """Say which keys are known where this one stands, and which is the nearest."""
     if "<free>" in loc:
         return f"{UNKNOWN_KEY}{', '.join(Free.model_fields)} of a free model, got {short(str(loc[-1]))}"
     section = tuple(part for part in loc[:-1] if part not in TAGS)
-    known = next(tuple(model.model_fields) for where, model in SECTIONS if _stands(section, where))
+    known = next(tuple(model.model_fields) for where, model in sections if _stands(section, where))
     return f"{UNKNOWN_KEY}{', '.join(known)}, got {short(str(loc[-1]))}{suggestion(str(loc[-1]), known)}"
 
 

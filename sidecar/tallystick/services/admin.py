@@ -2,25 +2,36 @@
 
 from typing import Any
 
+import structlog
+
 from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
 from tallystick.engine.administration import Move
+from tallystick.engine.callers import Callers
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
+from tallystick.services.permissions import current_caller
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
+from tallystick.services.tokens import read_new_token, write_token
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
+from tallystick.v1 import token_pb2 as tpb
+
+log = structlog.get_logger("tallystick.admin")
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Translates between the API and the engine."""
 
-    def __init__(self, administration: Administration, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, administration: Administration, callers: Callers, admission: Admission, metrics: Metrics
+    ) -> None:
         self._administration = administration
+        self._callers = callers
         self.admission = admission
         self.metrics = metrics
 
@@ -78,6 +89,32 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def ListBudgets(self, request: pb.ListBudgetsRequest) -> pb.ListBudgetsResponse:
         """See the proto."""
         return write_list_budgets(await self._administration.budgets(read_list_budgets(request)))
+
+    @answered
+    async def CreateToken(self, request: tpb.CreateTokenRequest) -> tpb.CreateTokenResponse:
+        """See the proto."""
+        token, secret = await self._callers.create(read_new_token(request))
+        log.info("a token was made", token=token.field, by=_by())
+        return tpb.CreateTokenResponse(token=write_token(token), secret=secret)
+
+    @answered
+    async def ListTokens(self, request: tpb.ListTokensRequest) -> tpb.ListTokensResponse:
+        """See the proto."""
+        tokens = await self._callers.tokens(request.tenant)
+        return tpb.ListTokensResponse(tokens=[write_token(token) for token in tokens])
+
+    @answered
+    async def RevokeToken(self, request: tpb.RevokeTokenRequest) -> tpb.RevokeTokenResponse:
+        """See the proto."""
+        await self._callers.revoke(request.tenant, request.name)
+        log.info("a token was revoked", token=f"{request.tenant}:{request.name}", by=_by())
+        return tpb.RevokeTokenResponse()
+
+
+def _by() -> str:
+    """Who makes this call, for the log."""
+    caller = current_caller()
+    return caller.name if caller else "anybody"
 
 
 def _ends(move: Move) -> dict[str, Any]:

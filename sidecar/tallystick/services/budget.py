@@ -11,6 +11,7 @@ from tallystick.engine import Engine
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered, status_of
+from tallystick.services.permissions import current_caller, judge_item
 from tallystick.services.reading import (
     check_batch,
     read_balance,
@@ -139,6 +140,8 @@ async def _each(
 ) -> list[Any]:
     """Answers every request of a batch at once, each by itself; one's error is its own."""
     check_batch(len(requests))
+    if current_caller() is not None:
+        answer = _judged(answer)
     found = await asyncio.gather(*(answer(request) for request in requests), return_exceptions=True)
     items = []
     for one in found:
@@ -150,3 +153,13 @@ async def _each(
         else:
             items.append(item(response=one))
     return items
+
+
+def _judged(answer: Callable[[Item], Awaitable[Answer]]) -> Callable[[Item], Awaitable[Answer]]:
+    """The same, of requests that the caller may make."""
+
+    async def judged(request: Item) -> Answer:
+        judge_item(request)
+        return await answer(request)
+
+    return judged

@@ -36,7 +36,7 @@ def read_credit(request: admin_pb2.CreditWalletRequest) -> CreditCall:
     kind = CREDIT_KINDS.get(request.kind)
     if kind is None:
         raise InvalidArgument("kind", "expected LOT_KIND_PAID or LOT_KIND_EARNED")
-    expires_ms = _read_expiry(request.expires_at) if request.HasField("expires_at") else NEVER
+    expires_ms = read_expiry(request.expires_at) if request.HasField("expires_at") else NEVER
     wallet, amount, credit_id = request.wallet, request.amount, request.credit_id
     return CreditCall(tenant, wallet, group, amount, unit, credit_id, request.reason, kind, expires_ms)
 
@@ -88,7 +88,8 @@ def _read_unit(unit: "budget_pb2.Unit") -> Unit:
     return WALLET_UNITS[unit]
 
 
-def _read_expiry(time: Timestamp) -> int:
+def read_expiry(time: Timestamp) -> int:
+    """Unix milliseconds. Raises InvalidArgument."""
     expires_ms = time.seconds * 1_000 + time.nanos // 1_000_000
     if not (0 < expires_ms <= LAST_MS and 0 <= time.nanos < 10**9):
         raise InvalidArgument("expires_at", "expected a time in the future, before the year 5000")

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket as sockets
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
@@ -12,6 +11,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tallystick.core.errors import TallystickError
+from tallystick.services import guard as guards
+from tallystick.services.tls import Certificates
 from tallystick.v1 import admin_pb2, budget_pb2
 
 MAX_MESSAGE_BYTES = 33 * 1024 * 1024
@@ -30,18 +31,18 @@ BUDGET = budget_pb2.DESCRIPTOR.services_by_name["BudgetService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
+Register = guards.Register
+
+
 class ListenError(TallystickError):
     """An address can't be listened on."""
-
-
-Register = Callable[[grpc.aio.Server], object]
 
 
 class Servers:
     """Every listener of one sidecar, with one health state.
 
-    `transport`: `native` or `grpcio`, for the data plane; the admin socket is
-    always grpcio's.
+    `transport`: `native` or `grpcio`, for the data plane; the admin service and
+    TLS are always grpcio's. A listener without a guard asks nobody who they are.
     """
 
     def __init__(self, transport: str, reflect: bool) -> None:
@@ -52,31 +53,48 @@ class Servers:
         self.ports: list[int] = []
         """The TCP ports that were bound."""
 
-    async def listen_tcp(self, address: str, register: Register) -> None:
+    async def listen_tcp(
+        self,
+        address: str,
+        register: Register,
+        *,
+        admin: bool = False,
+        guard: guards.Guard | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         """Serves on `host:port`; port 0 for a free one. Raises ListenError."""
         host, _, port = address.rpartition(":")
         _check_free(host.strip("[]"), int(port), address)
-        server = self._server(self._transport, register, BUDGET)
-        self.ports.append(await _bind(server, address))
+        server = self._server(register, guard, admin=admin, tls=certificates is not None)
+        credentials = certificates.credentials() if certificates else None
+        self.ports.append(await _bind(server, address, credentials))
 
-    async def listen_unix(self, path: Path, register: Register, *, admin: bool = False) -> None:
+    async def listen_unix(
+        self, path: Path, register: Register, *, admin: bool = False, guard: guards.Guard | None = None
+    ) -> None:
         """Serves on a Unix socket that only its owner can open. Raises ListenError."""
         _check_socket(path)
-        transport, service = ("grpcio", ADMIN) if admin else (self._transport, BUDGET)
         # The socket is made with these rights, not given them a moment later.
         mask = os.umask(0o177)
         try:
-            await _bind(self._server(transport, register, service), f"unix:{path}")
+            await _bind(self._server(register, guard, admin=admin), f"unix:{path}")
         finally:
             os.umask(mask)
 
-    def _server(self, transport: str, register: Register, service: str) -> grpc.aio.Server:
-        server = _native_server() if transport == "native" else grpc.aio.server(options=OPTIONS)
-        register(server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if self._reflect:
-            names = (service, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+    def _server(
+        self, register: Register, guard: guards.Guard | None, *, admin: bool, tls: bool = False
+    ) -> grpc.aio.Server:
+        native_one = self._transport == "native" and not (admin or tls)
+        server = _native_server() if native_one else grpc.aio.server(options=OPTIONS)
+
+        def register_all(place: grpc.aio.Server) -> None:
+            register(place)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, place)
+            if self._reflect:
+                names = (ADMIN if admin else BUDGET, health.SERVICE_NAME, reflection.SERVICE_NAME)
+                reflection.enable_server_reflection(names, place)
+
+        (guard.around(register_all) if guard else register_all)(server)
         self._servers.append(server)
         return server
 
@@ -104,9 +122,13 @@ def _native_server() -> grpc.aio.Server:
     return server
 
 
-async def _bind(server: grpc.aio.Server, address: str) -> int:
+async def _bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
     try:
-        port = server.add_insecure_port(address)
+        port = (
+            server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        )
         await server.start()
     except (RuntimeError, OSError) as error:
         raise ListenError(f"can't listen on {address}: {error}") from error

@@ -284,3 +284,12 @@ class Swept(NamedTuple):
     stamp: Stamp
     open_holds: int
     more: bool
+
+
+class Tokens(NamedTuple):
+    """Every token of a store."""
+
+    stamp: str
+    """Of the last change; empty where there never was one."""
+    records: dict[str, str]
+    """By `core.callers.Token.field`."""

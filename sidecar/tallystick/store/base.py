@@ -35,6 +35,7 @@ from tallystick.store.asks import (
     StoredPolicy,
     Swept,
     TakeAsk,
+    Tokens,
     Took,
 )
 
@@ -164,6 +165,26 @@ class Store(Protocol):
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """The tally key that all sidecars share: the one kept first."""
+        ...
+
+    async def tokens(self, known: str) -> Tokens | None:
+        """Every token; None while the last change is the `known` one. `-` knows of none."""
+        ...
+
+    async def make_token(self, field: str, record: str, stamp: str) -> None:
+        """Keeps a token; `stamp` is what this change is known by.
+
+        Raises:
+            TokenExists: there is one in this field, or as many as there may be.
+        """
+        ...
+
+    async def revoke_token(self, field: str, stamp: str) -> None:
+        """Forgets a token.
+
+        Raises:
+            TokenNotFound: there is none in this field.
+        """
         ...
 
     async def ping(self) -> None:

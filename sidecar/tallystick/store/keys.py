@@ -4,7 +4,9 @@
 one slot. A tenant hashes to one partition; every script takes all six keys.
 
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
-                           force); in partition 0 also schema, partitions, tally_key;
+                           force); in partition 0 also schema, partitions, tally_key,
+                           token:TENANT:NAME → a token's record (`core.callers`; `*` for
+                           every tenant), tokens → the stamp of their last change;
                            time (a seam for tests)
     ts:{p}:count   hash    every counter; `core.counters` names the fields
     ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`), or a charge's;

@@ -43,9 +43,10 @@ from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
 from tallystick.store.memory_settle import settle
+from tallystick.store.memory_tokens import TokensInMemory
 
 
-class MemoryStore(ChargingInMemory):
+class MemoryStore(ChargingInMemory, TokensInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -54,6 +55,7 @@ class MemoryStore(ChargingInMemory):
         retention_ms: int = 86_400_000,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        super().__init__()
         self._partitions = [Partition(retention_ms) for _ in range(partitions)]
         self._retention_ms = retention_ms
         self._clock_ms = clock_ms

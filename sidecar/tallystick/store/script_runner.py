@@ -16,6 +16,7 @@ from tallystick.store.wire import Receiver, Wire, bulks, encode
 SCRIPTS = (
     *("reserve", "settle", "release", "extend", "balance", "charge", "take"),
     *("credit", "move", "apply_policy", "learn", "sweep"),
+    *("make_token", "revoke_token", "list_tokens"),
 )
 
 PASSING = (

@@ -56,6 +56,7 @@ from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
+from tallystick.store.valkey_tokens import TokensOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
@@ -64,7 +65,7 @@ SCAN_COUNT = 1_000
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey):
+class ValkeyStore(ChargingOnValkey, TokensOnValkey):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from tallystick.v1 import admin_pb2 as tallystick_dot_v1_dot_admin__pb2
+from tallystick.v1 import token_pb2 as tallystick_dot_v1_dot_token__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -75,6 +76,21 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/tallystick.v1.AdminService/CreateToken',
+                request_serializer=tallystick_dot_v1_dot_token__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_token__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListTokens',
+                request_serializer=tallystick_dot_v1_dot_token__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_token__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/tallystick.v1.AdminService/RevokeToken',
+                request_serializer=tallystick_dot_v1_dot_token__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_token__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -144,6 +160,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateToken(self, request, context):
+        """Makes a token, good on every sidecar within a second. Made before:
+        ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """The tokens that there are, expired ones included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Forgets a token; every sidecar refuses it within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -186,6 +224,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListBudgets,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=tallystick_dot_v1_dot_token__pb2.CreateTokenRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_token__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=tallystick_dot_v1_dot_token__pb2.ListTokensRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_token__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=tallystick_dot_v1_dot_token__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_token__pb2.RevokeTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -405,6 +458,87 @@ class AdminService:
             '/tallystick.v1.AdminService/ListBudgets',
             tallystick_dot_v1_dot_admin__pb2.ListBudgetsRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/CreateToken',
+            tallystick_dot_v1_dot_token__pb2.CreateTokenRequest.SerializeToString,
+            tallystick_dot_v1_dot_token__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListTokens',
+            tallystick_dot_v1_dot_token__pb2.ListTokensRequest.SerializeToString,
+            tallystick_dot_v1_dot_token__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/RevokeToken',
+            tallystick_dot_v1_dot_token__pb2.RevokeTokenRequest.SerializeToString,
+            tallystick_dot_v1_dot_token__pb2.RevokeTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

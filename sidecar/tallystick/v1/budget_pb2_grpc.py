@@ -29,6 +29,8 @@ class BudgetServiceStub:
     """Decides on spend. A refusal is an answer (`Decision.result`), never an RPC
     error; an error means that there is no decision:
 
+    UNAUTHENTICATED     nobody knows who is calling; only where callers are asked
+    PERMISSION_DENIED   the caller may not do this: another role, tenant or subject
     INVALID_ARGUMENT    a field is wrong; the message names it
     ALREADY_EXISTS      the id was used with other content (mismatch)
     FAILED_PRECONDITION the reservation has ended in another way
@@ -96,6 +98,8 @@ class BudgetServiceServicer:
     """Decides on spend. A refusal is an answer (`Decision.result`), never an RPC
     error; an error means that there is no decision:
 
+    UNAUTHENTICATED     nobody knows who is calling; only where callers are asked
+    PERMISSION_DENIED   the caller may not do this: another role, tenant or subject
     INVALID_ARGUMENT    a field is wrong; the message names it
     ALREADY_EXISTS      the id was used with other content (mismatch)
     FAILED_PRECONDITION the reservation has ended in another way
@@ -236,6 +240,8 @@ class BudgetService:
     """Decides on spend. A refusal is an answer (`Decision.result`), never an RPC
     error; an error means that there is no decision:
 
+    UNAUTHENTICATED     nobody knows who is calling; only where callers are asked
+    PERMISSION_DENIED   the caller may not do this: another role, tenant or subject
     INVALID_ARGUMENT    a field is wrong; the message names it
     ALREADY_EXISTS      the id was used with other content (mismatch)
     FAILED_PRECONDITION the reservation has ended in another way

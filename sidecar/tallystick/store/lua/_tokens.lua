@@ -1,0 +1,19 @@
+-- The tokens of a store, in partition 0's META: `token:FIELD` → record, and `tokens` → the
+-- stamp of the last change.
+local META = KEYS[1]
+
+-- {field, record, …}, in no order.
+local function tokens()
+  local all, found = redis.call('HGETALL', META), {}
+  for i = 1, #all, 2 do
+    if all[i]:sub(1, 6) == 'token:' then
+      found[#found + 1] = all[i]:sub(7)
+      found[#found + 1] = all[i + 1]
+    end
+  end
+  return found
+end
+
+local function changed(stamp)
+  redis.call('HSET', META, 'tokens', stamp)
+end
