@@ -176,6 +176,7 @@ class Sidecar:
             log.warning("the start is tried again: %s", error)
             return False
         self._engine.seal_with(key)
+        self._administration.pages.seal_with(key)
         return True
 
     def _places(self) -> list[str]:

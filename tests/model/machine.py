@@ -475,6 +475,11 @@ class Stores(RuleBasedStateMachine):
             self.policies[tenant] = (index, reply[0])
         self.world.both(lambda store: store.policy(tenant))
 
+    @rule(tenant=TENANTS, kind=st.sampled_from(["suspend", "resume", "resume", "resume"]))
+    def switch(self, tenant: str, kind: str) -> None:
+        self.world.both(lambda store: getattr(store, kind)(tenant, "ann", "why"))
+        self.world.both(lambda store: store.tenants())
+
     @rule(tenant=TENANTS, news=NEWS)
     def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:
         self.world.both(lambda store: store.learn(tenant, news))

@@ -21,6 +21,7 @@ from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
+from tallystick.cli.tenants import list_tenants, resume, suspend
 from tallystick.cli.wallets import allocate, credit, debit, list_wallets, reclaim, show_wallets
 
 HELP = (
@@ -110,6 +111,14 @@ register(
     name="show",
 )
 register(wallet, list_wallets, "tallystick wallet list acme", name="list")
+tenant = _group("tenant", "Switch tenants off and on.")
+register(
+    tenant,
+    suspend,
+    "tallystick tenant suspend acme --reason 'a leaked key'",
+)
+register(tenant, resume, "tallystick tenant resume acme --reason 'the key was replaced'")
+register(tenant, list_tenants, "tallystick tenant list --suspended", name="list")
 budget = _group("budget", "The limits of the policy in force, and how full they are.")
 register(budget, list_budgets, "tallystick budget list acme", name="list")
 register(

@@ -13,7 +13,9 @@ from tallystick.core.plan import WalletLine
 from tallystick.core.policy import Policy, Unit, WalletTemplate
 from tallystick.engine.budget_list import BudgetList, list_budgets
 from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
+from tallystick.engine.paging import Pages
 from tallystick.engine.planner import Planner
+from tallystick.engine.tenants import Tenants
 from tallystick.policyfile import load_policy
 from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
 from tallystick.store.base import Store
@@ -36,6 +38,8 @@ class Administration:
     def __init__(self, store: Store, planner: Planner) -> None:
         self._store = store
         self._planner = planner
+        self.pages = Pages()
+        self.tenants = Tenants(store, self.pages)
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
         """Adds a lot of funds; the wallet, and the credit's id.

@@ -126,6 +126,14 @@ class BudgetsCall(NamedTuple):
     """Only groups with these values; with a budget."""
 
 
+class SwitchCall(NamedTuple):
+    """Suspends or resumes a tenant."""
+
+    tenant: str
+    by: str
+    reason: str
+
+
 class CreditCall(NamedTuple):
     """Adds a lot to a wallet."""
 

@@ -6,6 +6,12 @@ from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
 from tallystick.engine.administration import Move
 from tallystick.observe.metrics import Metrics
+from tallystick.services.administering_tenants import (
+    read_page,
+    read_switch,
+    write_suspension,
+    write_tenants,
+)
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
@@ -26,6 +32,25 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
 
     def unheard(self, request: object, response: object) -> None:
         """See `boundary.Guarded`. What was asked for stands."""
+
+    @answered
+    async def SuspendTenant(self, request: pb.SuspendTenantRequest) -> pb.SuspendTenantResponse:
+        """See the proto."""
+        suspension, changed = await self._administration.tenants.suspend(read_switch(request))
+        return pb.SuspendTenantResponse(suspension=write_suspension(suspension), changed=changed)
+
+    @answered
+    async def ResumeTenant(self, request: pb.ResumeTenantRequest) -> pb.ResumeTenantResponse:
+        """See the proto."""
+        return pb.ResumeTenantResponse(
+            changed=await self._administration.tenants.resume(read_switch(request))
+        )
+
+    @answered
+    async def ListTenants(self, request: pb.ListTenantsRequest) -> pb.ListTenantsResponse:
+        """See the proto."""
+        page = read_page(request)
+        return write_tenants(await self._administration.tenants.list(page, suspended=request.suspended))
 
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:

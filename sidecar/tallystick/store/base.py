@@ -37,6 +37,7 @@ from tallystick.store.asks import (
     TakeAsk,
     Took,
 )
+from tallystick.store.tenant_states import Suspension, TenantState
 
 
 class Store(Protocol):
@@ -144,6 +145,26 @@ class Store(Protocol):
 
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """The tenant's policy in force."""
+        ...
+
+    async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
+        """Switches a tenant off; who did it first, and whether anything changed.
+
+        Raises:
+            PolicyNotFound: it has no policy.
+        """
+        ...
+
+    async def resume(self, tenant: str, by: str, reason: str) -> bool:
+        """Switches a tenant on again; whether anything changed.
+
+        Raises:
+            PolicyNotFound: it has no policy.
+        """
+        ...
+
+    async def tenants(self) -> list[TenantState]:
+        """Every tenant that has a policy, by name; they are not read at one moment."""
         ...
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:

@@ -4,8 +4,8 @@
 one slot. A tenant hashes to one partition; every script takes all six keys.
 
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
-                           force); in partition 0 also schema, partitions, tally_key;
-                           time (a seam for tests)
+                           force), suspended:TENANT (`lua/suspend.lua`); in partition
+                           0 also schema, partitions, tally_key; time (a seam for tests)
     ts:{p}:count   hash    every counter; `core.counters` names the fields
     ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`), or a charge's;
                            TENANT:c:ID → a move of funds that was made;

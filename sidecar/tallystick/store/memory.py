@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import (
     IdMismatch,
-    PolicyConflict,
     ReservationEnded,
     ReservationNotFound,
 )
@@ -33,7 +32,6 @@ from tallystick.store.asks import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    StoredPolicy,
     Swept,
 )
 from tallystick.store.keys import partition_of
@@ -43,9 +41,10 @@ from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
 from tallystick.store.memory_settle import settle
+from tallystick.store.memory_tenants import TenantsInMemory
 
 
-class MemoryStore(ChargingInMemory):
+class MemoryStore(ChargingInMemory, TenantsInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -118,7 +117,7 @@ class MemoryStore(ChargingInMemory):
                 return Again(p.now_ms, p.version(tenant))
             more = p.end_due(16)
             hold = _open_hold(p, name, ask.reservation_id)
-            refused = weigh_extension(p, hold, ask)
+            refused = weigh_extension(p, tenant, hold, ask)
             if refused:
                 return self._refuse(p, tenant, more, refused)
             p.append("extend", tenant, ask.reservation_id, nano=ask.nano_usd, tokens=ask.tokens)
@@ -144,7 +143,8 @@ class MemoryStore(ChargingInMemory):
             return Again(p.now_ms, p.version(plan.tenant))
         accounts = [p.account(wallet.counter) for wallet in plan.wallets]
         spent = [p.count.get(part, 0) for part in parts]
-        return Counters(p.stamp(), accounts, p.values(plan.budgets), spent)
+        suspended = p.suspended(plan.tenant)
+        return Counters(p.stamp(), accounts, p.values(plan.budgets), spent, suspended)
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
@@ -171,25 +171,6 @@ class MemoryStore(ChargingInMemory):
         """See `Store.hold`."""
         text = self._begin(tenant).hold.get(f"{tenant}:r:{reservation_id}")
         return read_hold(text) if text else None
-
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
-        """See `Store.apply_policy`."""
-        p = self._begin(tenant)
-        version = p.version(tenant)
-        if p.policy.get(f"{tenant}:{version}") == document:
-            return version, False
-        if expected not in (None, version):
-            raise PolicyConflict(f"version {version} is in force, not {expected}")
-        p.append("policy", tenant, str(version + 1))
-        p.policy[f"{tenant}:{version + 1}"] = document
-        p.meta[f"policy:{tenant}"] = version + 1
-        return version + 1, True
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """See `Store.policy`."""
-        p = self._begin(tenant)
-        version = p.version(tenant)
-        return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""

@@ -22,6 +22,78 @@ ON_EXHAUSTED_DENY: OnExhausted
 ON_EXHAUSTED_ALERT: OnExhausted
 ON_EXHAUSTED_DOWNGRADE: OnExhausted
 
+class SuspendTenantRequest(_message.Message):
+    __slots__ = ("tenant", "by", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SuspendTenantResponse(_message.Message):
+    __slots__ = ("suspension", "changed")
+    SUSPENSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    suspension: Suspension
+    changed: bool
+    def __init__(self, suspension: _Optional[_Union[Suspension, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class Suspension(_message.Message):
+    __slots__ = ("since", "by", "reason")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    by: str
+    reason: str
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeTenantRequest(_message.Message):
+    __slots__ = ("tenant", "by", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeTenantResponse(_message.Message):
+    __slots__ = ("changed",)
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    changed: bool
+    def __init__(self, changed: _Optional[bool] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("suspended", "page_size", "page_token")
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    suspended: bool
+    page_size: int
+    page_token: str
+    def __init__(self, suspended: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "next_page_token")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[Tenant]
+    next_page_token: str
+    def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Tenant(_message.Message):
+    __slots__ = ("name", "policy_version", "suspension")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SUSPENSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    policy_version: int
+    suspension: Suspension
+    def __init__(self, name: _Optional[str] = ..., policy_version: _Optional[int] = ..., suspension: _Optional[_Union[Suspension, _Mapping]] = ...) -> None: ...
+
 class ApplyPolicyRequest(_message.Message):
     __slots__ = ("document", "expected_version")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]

@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
 
     def __init__(self, channel):
@@ -35,6 +40,21 @@ class AdminServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.SuspendTenant = channel.unary_unary(
+                '/tallystick.v1.AdminService/SuspendTenant',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/tallystick.v1.AdminService/ResumeTenant',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListTenants',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
         self.ApplyPolicy = channel.unary_unary(
                 '/tallystick.v1.AdminService/ApplyPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.SerializeToString,
@@ -78,8 +98,38 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
+
+    def SuspendTenant(self, request, context):
+        """Switches a tenant off. Once this is answered every Reserve of it, on every
+        sidecar, is refused with REASON_TENANT_SUSPENDED, and so are extensions by
+        money and checks of rate limits; an answer that was given before is given
+        again. What is under way can be settled, released, charged and given more
+        time. NOT_FOUND when the tenant has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """Switches a tenant on again. NOT_FOUND when it has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """The tenants that have a policy, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ApplyPolicy(self, request, context):
         """Validates a policy and puts it in force on every sidecar from the next
@@ -147,6 +197,21 @@ class AdminServiceServicer:
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.SerializeToString,
+            ),
             'ApplyPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyPolicy,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.FromString,
@@ -196,8 +261,94 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/SuspendTenant',
+            tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ResumeTenant',
+            tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListTenants',
+            tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ApplyPolicy(request,
