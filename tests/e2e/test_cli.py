@@ -808,6 +808,7 @@ COMMANDS = (
     *("serve", "demo", "policy validate", "policy apply", "policy show", "backtest"),
     *("key create", "key hash"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
+    *("tenant suspend", "tenant resume", "tenant list"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
     *("envoy config", "envoy check"),
 )
