@@ -117,6 +117,29 @@ class Caller:
         request = apb.ListBudgetsRequest(tenant=self.tenant, budget=budget, group=group)
         return self.administration.ListBudgets(request, timeout=LONG_S)
 
+    def hold(self, reservation_id: str, **chosen: Any) -> Any:
+        """A reservation as administrators see it."""
+        holds = self.list_holds(**chosen).holds
+        return next(hold for hold in holds if hold.reservation_id == reservation_id)
+
+    def list_holds(self, **fields: Any) -> Any:
+        """Reservations; `older_than` in seconds."""
+        if "older_than" in fields:
+            fields["older_than"] = seconds(fields["older_than"])
+        request = apb.ListHoldsRequest(**{"tenant": self.tenant, **fields})
+        return self.administration.ListHolds(request, timeout=LONG_S)
+
+    def resolve(self, reservation_id: str, **fields: Any) -> Any:
+        """An administrator's word; `settle` in nano-dollars, `extend` in seconds."""
+        if "settle" in fields:
+            fields["settle"] = pb.Cost(nano_usd=fields["settle"])
+        if "extend" in fields:
+            fields["extend"] = seconds(fields["extend"])
+        request = apb.ResolveHoldRequest(
+            **{"tenant": self.tenant, "reservation_id": reservation_id, "by": "ann", **fields}
+        )
+        return self.administration.ResolveHold(request, timeout=LONG_S)
+
     def send_bytes(self, method: str, content: bytes) -> Any:
         """Any bytes to any method, as `/package.Service/Method`."""
         channel: Any = self.admin_channel if "AdminService" in method else self.channel

@@ -61,7 +61,7 @@ def read_cost(option: str, texts: list[str]) -> "budget_pb2.Cost":
     return budget_pb2.Cost(nano_usd=by_unit.get(Unit.NANO_USD, 0), tokens=by_unit.get(Unit.TOKENS, 0))
 
 
-def read_ttl(text: str) -> "Duration":
+def read_ttl(text: str, option: str = "--ttl") -> "Duration":
     """Read `30s`, `10m`, `2h`.
 
     Raises:
@@ -72,7 +72,7 @@ def read_ttl(text: str) -> "Duration":
 
     from tallystick.policyfile.values import parse_length
 
-    return Duration(seconds=_read("--ttl", parse_length, text) // 1000)
+    return Duration(seconds=_read(option, parse_length, text) // 1000)
 
 
 def read_expiry(text: str) -> "Timestamp":

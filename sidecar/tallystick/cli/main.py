@@ -16,6 +16,7 @@ from tallystick.cli.charges import charge
 from tallystick.cli.envoy import check, config
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
+from tallystick.cli.holds import list_holds, resolve
 from tallystick.cli.keys import create, key_hash
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
@@ -119,6 +120,20 @@ register(
 )
 register(tenant, resume, "tallystick tenant resume acme --reason 'the key was replaced'")
 register(tenant, list_tenants, "tallystick tenant list --suspended", name="list")
+hold = _group("hold", "Reservations: list them, and end those that nobody ends.")
+register(
+    hold,
+    list_holds,
+    "tallystick hold list acme --older-than 10m",
+    "tallystick hold list acme --state expired --subject team=search",
+    name="list",
+)
+register(
+    hold,
+    resolve,
+    "tallystick hold resolve acme r-17 --cost '0.19 USD' --reason 'by the invoice'",
+    "tallystick hold resolve acme r-17 --release --reason 'the worker never called'",
+)
 budget = _group("budget", "The limits of the policy in force, and how full they are.")
 register(budget, list_budgets, "tallystick budget list acme", name="list")
 register(

@@ -13,6 +13,7 @@ from tallystick.core.plan import WalletLine
 from tallystick.core.policy import Policy, Unit, WalletTemplate
 from tallystick.engine.budget_list import BudgetList, list_budgets
 from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
+from tallystick.engine.holds import Holds
 from tallystick.engine.paging import Pages
 from tallystick.engine.planner import Planner
 from tallystick.engine.tenants import Tenants
@@ -40,6 +41,7 @@ class Administration:
         self._planner = planner
         self.pages = Pages()
         self.tenants = Tenants(store, self.pages)
+        self.holds = Holds(store, planner.clock, self.pages)
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
         """Adds a lot of funds; the wallet, and the credit's id.

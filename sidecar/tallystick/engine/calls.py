@@ -3,6 +3,7 @@
 from enum import Enum, auto
 from typing import NamedTuple
 
+from tallystick.core.hold import State
 from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Outcome
 from tallystick.core.policy import Unit
@@ -10,6 +11,7 @@ from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
 from tallystick.providers.call import Api
 from tallystick.store.asks import MoveKind
+from tallystick.store.hold_places import ResolveKind
 
 
 class TokenEstimate(NamedTuple):
@@ -132,6 +134,31 @@ class SwitchCall(NamedTuple):
     tenant: str
     by: str
     reason: str
+
+
+class HoldsCall(NamedTuple):
+    """Asks for holds."""
+
+    tenant: str
+    states: frozenset[State]
+    subject: dict[str, str]
+    """Only of subjects with these values, by dimension."""
+    older_ms: int
+    """Only those that were reserved at least so long ago."""
+
+
+class ResolveCall(NamedTuple):
+    """An administrator's word on a hold."""
+
+    tenant: str
+    reservation_id: str
+    kind: ResolveKind
+    by: str
+    reason: str
+    cost: Cost | None
+    """Of a settle; None: as held."""
+    ttl_ms: int
+    """Of an extension."""
 
 
 class CreditCall(NamedTuple):

@@ -6,6 +6,12 @@ from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
 from tallystick.engine.administration import Move
 from tallystick.observe.metrics import Metrics
+from tallystick.services.administering_holds import (
+    read_list_holds,
+    read_resolve,
+    write_hold,
+    write_holds,
+)
 from tallystick.services.administering_tenants import (
     read_page,
     read_switch,
@@ -51,6 +57,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """See the proto."""
         page = read_page(request)
         return write_tenants(await self._administration.tenants.list(page, suspended=request.suspended))
+
+    @answered
+    async def ListHolds(self, request: pb.ListHoldsRequest) -> pb.ListHoldsResponse:
+        """See the proto."""
+        call, page = read_list_holds(request), read_page(request)
+        return write_holds(await self._administration.holds.list(call, page))
+
+    @answered
+    async def ResolveHold(self, request: pb.ResolveHoldRequest) -> pb.ResolveHoldResponse:
+        """See the proto."""
+        hold, changed = await self._administration.holds.resolve(read_resolve(request))
+        return pb.ResolveHoldResponse(hold=write_hold(request.reservation_id, hold), changed=changed)
 
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:

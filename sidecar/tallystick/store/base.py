@@ -37,6 +37,7 @@ from tallystick.store.asks import (
     TakeAsk,
     Took,
 )
+from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk
 from tallystick.store.tenant_states import Suspension, TenantState
 
 
@@ -133,6 +134,24 @@ class Store(Protocol):
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """A hold's record."""
+        ...
+
+    async def holds(self, tenant: str, after: Place, count: int) -> HoldsSeen:
+        """The tenant's holds, of the next `count` entries of its partition's due queue.
+
+        They are not read at one moment; each is as it is now.
+        """
+        ...
+
+    async def resolve(self, tenant: str, ask: ResolveAsk) -> tuple[Hold, bool]:
+        """Ends a hold by the word of an administrator, or gives it time; and whether that changed anything.
+
+        What ended by an estimate may be ended anew.
+
+        Raises:
+            ReservationNotFound: there is no such hold.
+            ReservationEnded: it was settled or released; or is not open, and should get time.
+        """
         ...
 
     async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:

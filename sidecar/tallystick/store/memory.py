@@ -37,6 +37,7 @@ from tallystick.store.asks import (
 from tallystick.store.keys import partition_of
 from tallystick.store.memory_charge import ChargingInMemory
 from tallystick.store.memory_funds import credit, move
+from tallystick.store.memory_holds import HoldsInMemory
 from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
@@ -44,7 +45,7 @@ from tallystick.store.memory_settle import settle
 from tallystick.store.memory_tenants import TenantsInMemory
 
 
-class MemoryStore(ChargingInMemory, TenantsInMemory):
+class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -166,11 +167,6 @@ class MemoryStore(ChargingInMemory, TenantsInMemory):
         names = (name for name in p.count if name.startswith(prefix) and name.endswith((":s", ":h")))
         counters = sorted({name[:-2] for name in names})
         return {c: (p.count.get(f"{c}:s", 0), p.count.get(f"{c}:h", 0)) for c in counters}
-
-    async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
-        """See `Store.hold`."""
-        text = self._begin(tenant).hold.get(f"{tenant}:r:{reservation_id}")
-        return read_hold(text) if text else None
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""

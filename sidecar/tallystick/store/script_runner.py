@@ -14,7 +14,7 @@ from tallystick.store.scripts import load_script
 from tallystick.store.wire import Receiver, Wire, bulks, encode
 
 SCRIPTS = (
-    *("reserve", "settle", "release", "extend", "balance", "charge", "take"),
+    *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
     *("credit", "move", "apply_policy", "suspend", "learn", "sweep"),
 )
 

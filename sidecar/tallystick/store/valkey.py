@@ -9,7 +9,7 @@ from tallystick.core.errors import (
     ReservationEnded,
     ReservationNotFound,
 )
-from tallystick.core.hold import Hold, read_hold
+from tallystick.core.hold import read_hold
 from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
 from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account
@@ -54,6 +54,7 @@ from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
+from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
@@ -62,7 +63,7 @@ ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, TenantsOnValkey):
+class ValkeyStore(ChargingOnValkey, HoldsOnValkey, TenantsOnValkey):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -222,12 +223,6 @@ class ValkeyStore(ChargingOnValkey, TenantsOnValkey):
     async def _scan(self, tenant: str, pattern: str) -> dict[str, bytes]:
         key = partition_keys(self._runner.partition(tenant))[1]
         return await self._runner.scan(key, f"{tenant}:{pattern}")
-
-    async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
-        """See `Store.hold`."""
-        key = partition_keys(self._runner.partition(tenant))[2]
-        text = await self._runner.ask("HGET", key, f"{tenant}:r:{reservation_id}")
-        return read_hold(text.decode()) if text else None
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
 from google.protobuf.internal import containers as _containers
@@ -11,12 +12,27 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class HoldState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOLD_STATE_UNSPECIFIED: _ClassVar[HoldState]
+    HOLD_STATE_OPEN: _ClassVar[HoldState]
+    HOLD_STATE_EXPIRED: _ClassVar[HoldState]
+    HOLD_STATE_ESTIMATED: _ClassVar[HoldState]
+    HOLD_STATE_SETTLED: _ClassVar[HoldState]
+    HOLD_STATE_RELEASED: _ClassVar[HoldState]
+
 class OnExhausted(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ON_EXHAUSTED_UNSPECIFIED: _ClassVar[OnExhausted]
     ON_EXHAUSTED_DENY: _ClassVar[OnExhausted]
     ON_EXHAUSTED_ALERT: _ClassVar[OnExhausted]
     ON_EXHAUSTED_DOWNGRADE: _ClassVar[OnExhausted]
+HOLD_STATE_UNSPECIFIED: HoldState
+HOLD_STATE_OPEN: HoldState
+HOLD_STATE_EXPIRED: HoldState
+HOLD_STATE_ESTIMATED: HoldState
+HOLD_STATE_SETTLED: HoldState
+HOLD_STATE_RELEASED: HoldState
 ON_EXHAUSTED_UNSPECIFIED: OnExhausted
 ON_EXHAUSTED_DENY: OnExhausted
 ON_EXHAUSTED_ALERT: OnExhausted
@@ -93,6 +109,102 @@ class Tenant(_message.Message):
     policy_version: int
     suspension: Suspension
     def __init__(self, name: _Optional[str] = ..., policy_version: _Optional[int] = ..., suspension: _Optional[_Union[Suspension, _Mapping]] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("reservation_id", "state", "subject", "model", "held", "charged", "wallet", "wallet_group", "reserved_at", "expires_at")
+    class SubjectEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    reservation_id: str
+    state: HoldState
+    subject: _containers.ScalarMap[str, str]
+    model: str
+    held: _budget_pb2.Cost
+    charged: _budget_pb2.Cost
+    wallet: str
+    wallet_group: str
+    reserved_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, reservation_id: _Optional[str] = ..., state: _Optional[_Union[HoldState, str]] = ..., subject: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ..., held: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., charged: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., reserved_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListHoldsRequest(_message.Message):
+    __slots__ = ("tenant", "states", "subject", "older_than", "page_size", "page_token")
+    class SubjectEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    states: _containers.RepeatedScalarFieldContainer[HoldState]
+    subject: _containers.ScalarMap[str, str]
+    older_than: _duration_pb2.Duration
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., states: _Optional[_Iterable[_Union[HoldState, str]]] = ..., subject: _Optional[_Mapping[str, str]] = ..., older_than: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListHoldsResponse(_message.Message):
+    __slots__ = ("holds", "next_page_token")
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    holds: _containers.RepeatedCompositeFieldContainer[Hold]
+    next_page_token: str
+    def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ResolveHoldRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id", "settle", "settle_as_held", "release", "extend", "by", "reason")
+    class AsHeld(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class GiveBack(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_AS_HELD_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    EXTEND_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    settle: _budget_pb2.Cost
+    settle_as_held: ResolveHoldRequest.AsHeld
+    release: ResolveHoldRequest.GiveBack
+    extend: _duration_pb2.Duration
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., settle: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., settle_as_held: _Optional[_Union[ResolveHoldRequest.AsHeld, _Mapping]] = ..., release: _Optional[_Union[ResolveHoldRequest.GiveBack, _Mapping]] = ..., extend: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResolveHoldResponse(_message.Message):
+    __slots__ = ("hold", "changed")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    hold: Hold
+    changed: bool
+    def __init__(self, hold: _Optional[_Union[Hold, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class ApplyPolicyRequest(_message.Message):
     __slots__ = ("document", "expected_version")

@@ -55,6 +55,16 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
                 _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListHolds',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
+        self.ResolveHold = channel.unary_unary(
+                '/tallystick.v1.AdminService/ResolveHold',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
+                _registered_method=True)
         self.ApplyPolicy = channel.unary_unary(
                 '/tallystick.v1.AdminService/ApplyPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.SerializeToString,
@@ -126,6 +136,28 @@ class AdminServiceServicer:
 
     def ListTenants(self, request, context):
         """The tenants that have a policy, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """The reservations of a tenant, the soonest to expire first; after those the
+        ended ones, the soonest to be forgotten first. Charges without a
+        reservation are not in it. A page may be short, or empty, and be followed
+        by another; a hold that ends or is extended meanwhile may come twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveHold(self, request, context):
+        """Ends a reservation that nobody ends, or gives it more time; the ledger
+        names who did it and why. What an administrator says was spent is an
+        estimate: a Settle of the caller with usage or cost corrects it, once, and
+        so it does after a release. FAILED_PRECONDITION when it was settled or
+        released already, or is not open and should get more time; the same again
+        changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +243,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListTenants,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'ResolveHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveHold,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.SerializeToString,
             ),
             'ApplyPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyPolicy,
@@ -340,6 +382,60 @@ class AdminService:
             '/tallystick.v1.AdminService/ListTenants',
             tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListHolds',
+            tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ResolveHold',
+            tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
             options,
             channel_credentials,
             insecure,
