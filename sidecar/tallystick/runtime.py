@@ -25,6 +25,7 @@ from tallystick.services.admin import AdminService
 from tallystick.services.admission import Admission
 from tallystick.services.budget import BudgetService
 from tallystick.services.servers import Register, Servers
+from tallystick.services.streams import Streams
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
 from tallystick.store.valkey import ValkeyStore
@@ -33,6 +34,7 @@ from tallystick.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
 from tallystick.v1.budget_pb2_grpc import add_BudgetServiceServicer_to_server
 
 ADMIN_CALLS = 64
+MOST_STREAMS = 64
 KEY_BYTES = 32
 RETRY_S = 0.2
 
@@ -48,6 +50,7 @@ class Sidecar:
         self._address = settings.store_address()
         self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
         self._servers = Servers(settings.transport, settings.reflection)
+        self._streams = Streams(MOST_STREAMS)
         self._admissions = (
             Admission(settings.max_in_flight, settings.max_queued, self.metrics),
             Admission(ADMIN_CALLS, ADMIN_CALLS, self.metrics),
@@ -117,7 +120,7 @@ class Sidecar:
         of_budget, of_admin = self._admissions
         metrics.in_flight.set_function(lambda: of_budget.at_work)
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
-        admin = AdminService(self._administration, of_admin, metrics)
+        admin = AdminService(self._administration, of_admin, self._streams, metrics)
         servers = self._servers
         add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
         if settings.envoy:
@@ -143,6 +146,7 @@ class Sidecar:
         grace_s, clock = self.settings.drain_timeout.total_seconds(), asyncio.get_running_loop().time
         began = clock()
         await self._servers.tell_draining()
+        self._streams.drain()
         await asyncio.gather(*(admission.drain(grace_s) for admission in self._admissions))
         await self._servers.stop(max(0.0, grace_s - (clock() - began)))
 

@@ -18,6 +18,7 @@ from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
 from tallystick.cli.holds import list_holds, resolve
 from tallystick.cli.keys import create, key_hash
+from tallystick.cli.ledger import tail
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
@@ -133,6 +134,13 @@ register(
     resolve,
     "tallystick hold resolve acme r-17 --cost '0.19 USD' --reason 'by the invoice'",
     "tallystick hold resolve acme r-17 --release --reason 'the worker never called'",
+)
+ledger = _group("ledger", "What was written of every change of money.")
+register(
+    ledger,
+    tail,
+    "tallystick ledger tail acme --since 10m",
+    "tallystick ledger tail --kind alert --kind suspend --follow --json",
 )
 budget = _group("budget", "The limits of the policy in force, and how full they are.")
 register(budget, list_budgets, "tallystick budget list acme", name="list")

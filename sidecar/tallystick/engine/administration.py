@@ -14,6 +14,7 @@ from tallystick.core.policy import Policy, Unit, WalletTemplate
 from tallystick.engine.budget_list import BudgetList, list_budgets
 from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
 from tallystick.engine.holds import Holds
+from tallystick.engine.ledger_tail import LedgerTail
 from tallystick.engine.paging import Pages
 from tallystick.engine.planner import Planner
 from tallystick.engine.tenants import Tenants
@@ -41,6 +42,7 @@ class Administration:
         self._planner = planner
         self.pages = Pages()
         self.tenants = Tenants(store, self.pages)
+        self.tail = LedgerTail(store, planner.clock, self.pages)
         self.holds = Holds(store, planner.clock, self.pages)
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:

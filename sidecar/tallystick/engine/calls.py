@@ -9,6 +9,7 @@ from tallystick.core.outcome import Outcome
 from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
+from tallystick.engine.paging import Page
 from tallystick.providers.call import Api
 from tallystick.store.asks import MoveKind
 from tallystick.store.hold_places import ResolveKind
@@ -159,6 +160,21 @@ class ResolveCall(NamedTuple):
     """Of a settle; None: as held."""
     ttl_ms: int
     """Of an extension."""
+
+
+class TailCall(NamedTuple):
+    """Asks for entries of the ledger."""
+
+    tenant: str
+    """Empty: of all."""
+    kinds: frozenset[str]
+    """Empty: all."""
+    page: Page
+    """Its token is the position to go on after; empty: none."""
+    since_ms: int
+    """Only what was written then or later; 0: all."""
+    from_now: bool
+    follow: bool
 
 
 class CreditCall(NamedTuple):

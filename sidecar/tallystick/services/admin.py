@@ -12,6 +12,7 @@ from tallystick.services.administering_holds import (
     write_hold,
     write_holds,
 )
+from tallystick.services.administering_ledger import read_tail, read_watch, write_batch, write_events
 from tallystick.services.administering_tenants import (
     read_page,
     read_switch,
@@ -23,6 +24,7 @@ from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
+from tallystick.services.streams import Batches, Streams, streamed
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
@@ -31,9 +33,12 @@ from tallystick.v1 import admin_pb2_grpc
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Translates between the API and the engine."""
 
-    def __init__(self, administration: Administration, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, administration: Administration, admission: Admission, streams: Streams, metrics: Metrics
+    ) -> None:
         self._administration = administration
         self.admission = admission
+        self.streams = streams
         self.metrics = metrics
 
     def unheard(self, request: object, response: object) -> None:
@@ -69,6 +74,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """See the proto."""
         hold, changed = await self._administration.holds.resolve(read_resolve(request))
         return pb.ResolveHoldResponse(hold=write_hold(request.reservation_id, hold), changed=changed)
+
+    @streamed
+    async def TailLedger(self, request: pb.TailLedgerRequest) -> Batches[pb.TailLedgerResponse]:
+        """See the proto."""
+        async for batch in self._administration.tail.read(read_tail(request)):
+            yield write_batch(batch)
+
+    @streamed
+    async def WatchEvents(self, request: pb.WatchEventsRequest) -> Batches[pb.WatchEventsResponse]:
+        """See the proto."""
+        async for batch in self._administration.tail.read(read_watch(request)):
+            yield write_events(batch)
 
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:

@@ -202,6 +202,10 @@ class Store(Protocol):
         """Up to `count` ledger entries after an id (`0` for the first), in order."""
         ...
 
+    async def ledger_before(self, partition: int, at_ms: int) -> str:
+        """The id of the last ledger entry that is older than this time; `0` where none is."""
+        ...
+
     async def shared_key(self, proposed: bytes) -> bytes:
         """The tally key that all sidecars share: the one kept first."""
         ...

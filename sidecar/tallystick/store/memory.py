@@ -5,6 +5,7 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import (
@@ -183,6 +184,12 @@ class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory):
         """See `Store.ledger`."""
         seq = int(after.rpartition("-")[2])
         return self._partitions[partition].log[seq : seq + count]
+
+    async def ledger_before(self, partition: int, at_ms: int) -> str:
+        """See `Store.ledger_before`."""
+        log = self._partitions[partition].log
+        older = bisect_left(log, at_ms, key=lambda entry: int(entry.fields["at"]))
+        return log[older - 1].entry_id if older else "0"
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""

@@ -11,7 +11,6 @@ from tallystick.core.errors import (
 )
 from tallystick.core.hold import read_hold
 from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
-from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account
 from tallystick.core.packing import compact
 from tallystick.core.plan import Plan
@@ -55,6 +54,7 @@ from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
+from tallystick.store.valkey_ledger import LedgerOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
@@ -63,7 +63,7 @@ ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, HoldsOnValkey, TenantsOnValkey):
+class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -237,18 +237,6 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, TenantsOnValkey):
         message = self._runner.message("sweep", partition, [limit, self._retention_ms])
         now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", message)
         return Swept(Stamp(now_ms, int(seq), int(epoch)), open_holds, more == 1)
-
-    async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
-        """See `Store.ledger`."""
-        key, start = partition_keys(partition)[4], "-" if after == "0" else f"({after}"
-        rows = await self._runner.ask("XRANGE", key, start, "+", "COUNT", count)
-        return [
-            Entry(
-                row_id.decode(),
-                {cells[i].decode(): cells[i + 1].decode() for i in range(0, len(cells), 2)},
-            )
-            for row_id, cells in rows
-        ]
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""

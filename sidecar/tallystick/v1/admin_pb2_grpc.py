@@ -65,6 +65,16 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
                 _registered_method=True)
+        self.TailLedger = channel.unary_stream(
+                '/tallystick.v1.AdminService/TailLedger',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/tallystick.v1.AdminService/WatchEvents',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.ApplyPolicy = channel.unary_unary(
                 '/tallystick.v1.AdminService/ApplyPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.SerializeToString,
@@ -163,6 +173,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TailLedger(self, request, context):
+        """Entries of the ledger, in the order in which they were written; those of
+        different tenants nearly so. A slow reader is waited for, and finds all the
+        same. When the sidecar drains or the store is away the stream ends with
+        UNAVAILABLE, and the last position goes on, on any sidecar. OUT_OF_RANGE
+        when entries after the position are no longer in the store;
+        RESOURCE_EXHAUSTED when too many streams are open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What happens that nobody is told by an answer: alerts, policies applied,
+        tenants suspended and resumed, grants. It is read from the ledger and ends
+        as TailLedger does; who goes on after a position misses none. A refusal is
+        no event, for it writes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyPolicy(self, request, context):
         """Validates a policy and puts it in force on every sidecar from the next
         call on. A bad one is refused (INVALID_ARGUMENT, with the line and what
@@ -253,6 +285,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResolveHold,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.SerializeToString,
+            ),
+            'TailLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailLedger,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.SerializeToString,
             ),
             'ApplyPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyPolicy,
@@ -436,6 +478,60 @@ class AdminService:
             '/tallystick.v1.AdminService/ResolveHold',
             tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.AdminService/TailLedger',
+            tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.AdminService/WatchEvents',
+            tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
