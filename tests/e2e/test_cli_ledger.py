@@ -26,10 +26,10 @@ def spent(cli: Cli) -> Cli:
 def test_entries_are_printed_one_a_line(spent: Cli) -> None:
     lines = spent.text("ledger", "tail", "acme").splitlines()
     patterns = [
-        rf"{TIME}  policy    acme  1",
-        rf"{TIME}  credit    acme  c-1  amount=5\.00 USD  kind_of_lot=3  reason=invoice 17  wallet=org",
-        rf"{TIME}  reserve   acme  l-1  cost=0\.25 USD  wallet=org",
-        rf"{TIME}  settle    acme  l-1  cost=0\.20 USD  outcome=COMPLETED  requests=1",
+        rf"{TIME}  policy   acme  1",
+        rf"{TIME}  credit   acme  c-1  amount=5\.00 USD  lot=paid  reason=invoice 17  wallet=org",
+        rf"{TIME}  reserve  acme  l-1  cost=0\.25 USD  wallet=org",
+        rf"{TIME}  settle   acme  l-1  cost=0\.20 USD  outcome=COMPLETED  requests=1",
     ]
     for pattern in patterns:
         assert any(re.fullmatch(pattern, line) for line in lines), (pattern, lines)

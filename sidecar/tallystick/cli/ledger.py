@@ -78,9 +78,12 @@ def _line(entry: "admin_pb2.LedgerEntry") -> str:
 
 def _field(entry: "admin_pb2.LedgerEntry", name: str) -> str:
     """Write a field for people: counters by their names, dollars as such, nothing where nothing is told."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from tallystick.cli.tables import named
     from tallystick.core.counters import parse_counter
     from tallystick.core.decision import amount_text
+    from tallystick.core.lots import LotKind
     from tallystick.core.policy import Unit
 
     value, fields = entry.fields[name], entry.fields
@@ -88,6 +91,10 @@ def _field(entry: "admin_pb2.LedgerEntry", name: str) -> str:
         return ""
     if name == "nano":
         return f"cost={amount_text(int(value), Unit.NANO_USD)}"
+    if name == "kind_of_lot":
+        return f"lot={LotKind(int(value)).name.lower()}"
+    if name == "expires":
+        return f"{name}={time_text(Timestamp(seconds=int(value) // 1000))}"
     if name in ("wallet", "to", "budget"):
         return f"{name}={named(*parse_counter(value)[:2])}"
     counter = fields.get("budget") or fields.get("wallet")

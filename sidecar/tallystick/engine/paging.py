@@ -56,15 +56,8 @@ class Pages:
         """A page of a whole list in the order of its names; what comes or goes moves nothing else."""
         place = self.place(page)
         start = bisect_right(items, place, key=name) if page.token else 0
-        return self._from(items, page, start, lambda end: name(items[end - 1]))
-
-    def cut_by_number(self, items: Sequence[Item], page: Page) -> Cut[Item]:
-        """A page of a whole list in another order."""
-        return self._from(items, page, int(self.place(page) or 0), str)
-
-    def _from(self, items: Sequence[Item], page: Page, start: int, place: Callable[[int], str]) -> Cut[Item]:
         end = start + page.size
-        return Cut(items[start:end], self.token(page, place(end)) if end < len(items) else "")
+        return Cut(items[start:end], self.token(page, name(items[end - 1])) if end < len(items) else "")
 
     def _ready(self) -> bytes:
         if not self._key:

@@ -131,13 +131,16 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     @answered
     async def ListWallets(self, request: pb.ListWalletsRequest) -> pb.ListWalletsResponse:
         """See the proto."""
-        wallets = await self._administration.wallets(read_tenant(request.tenant))
-        return pb.ListWalletsResponse(wallets=[write_wallet_lots(wallet) for wallet in wallets])
+        tenant, page = read_tenant(request.tenant), read_page(request)
+        cut = await self._administration.wallets(tenant, page)
+        wallets = [write_wallet_lots(wallet) for wallet in cut.found]
+        return pb.ListWalletsResponse(wallets=wallets, next_page_token=cut.token)
 
     @answered
     async def ListBudgets(self, request: pb.ListBudgetsRequest) -> pb.ListBudgetsResponse:
         """See the proto."""
-        return write_list_budgets(await self._administration.budgets(read_list_budgets(request)))
+        call, page = read_list_budgets(request), read_page(request)
+        return write_list_budgets(await self._administration.budgets(call, page))
 
 
 def _ends(move: Move) -> dict[str, Any]:

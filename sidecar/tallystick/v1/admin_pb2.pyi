@@ -521,19 +521,25 @@ class ReclaimFundsResponse(_message.Message):
     def __init__(self, to: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., transfer_id: _Optional[str] = ..., reclaimed: _Optional[int] = ..., **kwargs) -> None: ...
 
 class ListWalletsRequest(_message.Message):
-    __slots__ = ("tenant",)
+    __slots__ = ("tenant", "page_size", "page_token")
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListWalletsResponse(_message.Message):
-    __slots__ = ("wallets",)
+    __slots__ = ("wallets", "next_page_token")
     WALLETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     wallets: _containers.RepeatedCompositeFieldContainer[_budget_pb2.WalletState]
-    def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListBudgetsRequest(_message.Message):
-    __slots__ = ("tenant", "budget", "group")
+    __slots__ = ("tenant", "budget", "group", "page_size", "page_token")
     class GroupEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -544,18 +550,24 @@ class ListBudgetsRequest(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     budget: str
     group: _containers.ScalarMap[str, str]
-    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListBudgetsResponse(_message.Message):
-    __slots__ = ("budgets", "truncated")
+    __slots__ = ("budgets", "truncated", "next_page_token")
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     budgets: _containers.RepeatedCompositeFieldContainer[ListedBudget]
     truncated: bool
-    def __init__(self, budgets: _Optional[_Iterable[_Union[ListedBudget, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, budgets: _Optional[_Iterable[_Union[ListedBudget, _Mapping]]] = ..., truncated: _Optional[bool] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListedBudget(_message.Message):
     __slots__ = ("state", "window", "on_exhausted")
