@@ -87,17 +87,17 @@ def _field(entry: "admin_pb2.LedgerEntry", name: str) -> str:
     from tallystick.core.policy import Unit
 
     value, fields = entry.fields[name], entry.fields
+    counter = fields.get("budget") or fields.get("wallet")
     if value in ("", "0") or value == entry.of:
         return ""
     if name == "nano":
-        return f"cost={amount_text(int(value), Unit.NANO_USD)}"
-    if name == "kind_of_lot":
-        return f"lot={LotKind(int(value)).name.lower()}"
-    if name == "expires":
-        return f"{name}={time_text(Timestamp(seconds=int(value) // 1000))}"
-    if name in ("wallet", "to", "budget"):
-        return f"{name}={named(*parse_counter(value)[:2])}"
-    counter = fields.get("budget") or fields.get("wallet")
-    if name in ("amount", "lapsed", "used", "limit") and counter:
-        return f"{name}={amount_text(int(value), parse_counter(counter)[2])}"
+        name, value = "cost", amount_text(int(value), Unit.NANO_USD)
+    elif name == "kind_of_lot":
+        name, value = "lot", LotKind(int(value)).name.lower()
+    elif name == "expires":
+        value = time_text(Timestamp(seconds=int(value) // 1000))
+    elif name in ("wallet", "to", "budget"):
+        value = named(*parse_counter(value)[:2])
+    elif name in ("amount", "lapsed", "used", "limit") and counter:
+        value = amount_text(int(value), parse_counter(counter)[2])
     return f"{name}={value}"
