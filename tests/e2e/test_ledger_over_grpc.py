@@ -111,9 +111,9 @@ def test_a_forged_position_is_refused(caller: Caller) -> None:
                 list(tail(caller, position=wrong))
             with fails(CODE.INVALID_ARGUMENT, "position: "):
                 list(watch(caller, position=wrong))
-    for tenant in ("", "another"):
+    for other in ({"tenant": ""}, {"tenant": "another"}, {"kinds": ["credit"]}):
         with fails(CODE.INVALID_ARGUMENT, "position: "):
-            list(tail(caller, tenant=tenant, position=position))
+            list(tail(caller, position=position, **other))
     with fails(CODE.INVALID_ARGUMENT, "position: expected the position that came with an entry"):
         list(tail(caller, position=""))
 
@@ -161,20 +161,20 @@ def test_under_load_nothing_is_lost_and_nothing_told_twice(
     for writer in writers:
         writer.start()
     tenant, position, dice = "" if of_all else caller.tenant, "", random.Random(seed_of_run())
-    for last in (False,) * 5 + (True,):
+    last = False
+    while not last:
+        last = len(found) > 300
         if last:
             stop.set()
             for writer in writers:
                 writer.join()
         begin = {"position": position} if position else {"since": Timestamp(seconds=1)}
         stream = tail(caller, tenant=tenant, follow=not last, **begin)
-        wanted = None if last else dice.randrange(1, 12)
-        for answer in itertools.islice(stream, wanted):
+        for answer in itertools.islice(stream, None if last else dice.randrange(1, 12)):
             found += [entry for entry in answer.entries if entry.tenant == caller.tenant]
             position = answer.position
         stream.cancel()
     assert [as_told(entry) for entry in found] == as_written(books, caller)
-    assert len(found) > 100
 
 
 def test_what_is_written_comes_at_once(caller: Caller) -> None:

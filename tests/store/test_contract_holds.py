@@ -108,6 +108,21 @@ async def test_a_hold_is_settled_and_the_ledger_tells_by_whom_and_why(backend: B
         "by": "ann", "reason": "why",
     }  # fmt: skip
     assert await desk.balance() == [1_000, 993, 0, 7, 0]
+    assert await ended_as(desk, "a") == "resolved 7/"
+
+
+async def ended_as(desk: Desk, name: str) -> str:
+    hold = await desk.store.hold("acme", name)
+    assert hold is not None
+    return hold.ended_as
+
+
+async def test_what_is_not_said_is_as_held(backend: Backend) -> None:
+    desk = await desk_with_holds(backend, "a", "b", "c")
+    assert await resolve(desk, "a", SETTLE, None, 7) == (State.ESTIMATED, 10, 7, True)
+    assert await resolve(desk, "b", SETTLE) == (State.ESTIMATED, 10, 4, True)
+    assert await resolve(desk, "c", SETTLE, 0, 0) == (State.ESTIMATED, 0, 0, True)
+    assert await ended_as(desk, "c") == "resolved 0/0"
 
 
 @pytest.mark.contract(4)
@@ -143,6 +158,10 @@ async def test_an_expired_hold_and_an_estimate_are_corrected(backend: Backend) -
     await desk.counters()
     assert await resolve(desk, "a", SETTLE, 3, 0) == (State.ESTIMATED, 3, 0, True)
     assert await resolve(desk, "a", SETTLE, 4, 0) == (State.ESTIMATED, 4, 0, True)
+    assert await ended_as(desk, "a") == "resolved 4/0 late"
+    before = backend.dump()
+    assert await resolve(desk, "a", SETTLE, 4, 0) == (State.ESTIMATED, 4, 0, False)
+    assert backend.dump() == before
     assert await resolve(desk, "b", RELEASE) == (State.RELEASED, 0, 0, True)
     assert await resolve(desk, "c", RELEASE) == (State.RELEASED, 0, 0, True)
     assert await desk.balance() == [1_000, 996, 0, 4, 0]

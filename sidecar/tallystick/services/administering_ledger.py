@@ -23,10 +23,11 @@ def read_tail(request: pb.TailLedgerRequest) -> TailCall:
     unknown = [kind for kind in request.kinds if kind not in KINDS]
     if unknown:
         raise InvalidArgument("kinds", f"expected some of {', '.join(KINDS)}, got {unknown[0][:64]!a}")
+    kinds = frozenset(request.kinds)
     return TailCall(
         tenant,
-        frozenset(request.kinds),
-        _read_position(request),
+        kinds,
+        _read_position(request, kinds),
         _read_since(request),
         from_now=request.HasField("from_now"),
         follow=request.follow,
@@ -37,17 +38,18 @@ def read_watch(request: pb.WatchEventsRequest) -> TailCall:
     """Checks and translates. Raises InvalidArgument."""
     tenant = read_tenant(request.tenant) if request.tenant else ""
     begins = request.WhichOneof("begin") is not None
-    page, since_ms = _read_position(request), _read_since(request)
+    page, since_ms = _read_position(request, EVENTS), _read_since(request)
     return TailCall(tenant, EVENTS, page, since_ms, from_now=not begins, follow=True)
 
 
-def _read_position(request: pb.TailLedgerRequest | pb.WatchEventsRequest) -> Page:
+def _read_position(request: pb.TailLedgerRequest | pb.WatchEventsRequest, kinds: frozenset[str]) -> Page:
+    """What other kinds tell before it was passed over, so it is of use for these kinds alone."""
     position = request.position
     if len(position) > MAX_TOKEN_CHARACTERS:
         raise InvalidArgument("position", f"expected at most {MAX_TOKEN_CHARACTERS:,} characters")
     if not position and request.WhichOneof("begin") == "position":
         raise InvalidArgument("position", "expected the position that came with an entry")
-    return Page(0, f"ledger of {request.tenant}", position)
+    return Page(0, f"{','.join(sorted(kinds))} of {request.tenant}", position)
 
 
 def _read_since(request: pb.TailLedgerRequest | pb.WatchEventsRequest) -> int:
