@@ -109,6 +109,7 @@ async def test_a_hold_is_settled_and_the_ledger_tells_by_whom_and_why(backend: B
     }  # fmt: skip
     assert await desk.balance() == [1_000, 993, 0, 7, 0]
     assert await ended_as(desk, "a") == "resolved 7/"
+    assert backend.state().due["r:acme:r:a"] == START_MS + TTL_MS + RETENTION_MS
 
 
 async def ended_as(desk: Desk, name: str) -> str:
@@ -159,6 +160,7 @@ async def test_an_expired_hold_and_an_estimate_are_corrected(backend: Backend) -
     assert await resolve(desk, "a", SETTLE, 3, 0) == (State.ESTIMATED, 3, 0, True)
     assert await resolve(desk, "a", SETTLE, 4, 0) == (State.ESTIMATED, 4, 0, True)
     assert await ended_as(desk, "a") == "resolved 4/0 late"
+    assert backend.state().due["r:acme:r:a"] == backend.now_ms + RETENTION_MS
     before = backend.dump()
     assert await resolve(desk, "a", SETTLE, 4, 0) == (State.ESTIMATED, 4, 0, False)
     assert backend.dump() == before
@@ -196,3 +198,11 @@ async def test_what_is_unknown_or_was_charged_is_no_hold(backend: Backend) -> No
     for kind in ResolveKind:
         with pytest.raises(ReservationEnded):
             await desk.store.resolve("acme", ResolveAsk("charged", kind, "", "", 1, 1, 1_000))
+
+
+async def test_a_few_that_are_due_end_with_it(backend: Backend) -> None:
+    desk = await desk_with_holds(backend, *"abcdefgh")
+    await desk.hold("long", 1, ttl_ms=9 * TTL_MS)
+    backend.move(TTL_MS + 1)
+    await resolve(desk, "long", SETTLE, 1, 1)
+    assert [entry.fields["kind"] for entry in backend.state().log].count("expire") == 4
