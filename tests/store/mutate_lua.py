@@ -97,6 +97,10 @@ UNSEEN: dict[tuple[str, str], str] = {
     ("take.lua", "if replayed then return {4, now, seq, epoch, verdicts} end"): "the verdicts say it",
     ("take.lua", "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end"): "nothing more is due",
     ("take.lua", "return {1, now, seq, epoch, verdicts}"): "the verdicts say it",
+    (
+        "suspend.lua",
+        "if (kind == 'suspend') == (suspended ~= false) then return {4, suspended or ''} end",
+    ): "only 0 says that it changed",
     ("resolve.lua", "if is_so() then return {4, value} end"): "only 0 says that it changed",
 }
 """(file, mutated line) → why nobody can see it."""
