@@ -27,6 +27,7 @@ from tallystick.services.admission import Admission
 from tallystick.services.budget import BudgetService
 from tallystick.services.listening import listen
 from tallystick.services.servers import Register, Servers
+from tallystick.services.streams import Streams
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
 from tallystick.store.valkey import ValkeyStore
@@ -35,6 +36,7 @@ from tallystick.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
 from tallystick.v1.budget_pb2_grpc import add_BudgetServiceServicer_to_server
 
 ADMIN_CALLS = 64
+MOST_STREAMS = 64
 KEY_BYTES = 32
 RETRY_S = 0.2
 
@@ -57,6 +59,7 @@ class Sidecar:
         self._address = settings.store_address()
         self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
         self._servers = Servers(settings.transport, settings.reflection)
+        self._streams = Streams(MOST_STREAMS)
         self._admissions = (
             Admission(settings.max_in_flight, settings.max_queued, self.metrics),
             Admission(ADMIN_CALLS, ADMIN_CALLS, self.metrics),
@@ -129,7 +132,7 @@ class Sidecar:
         of_budget, of_admin = self._admissions
         metrics.in_flight.set_function(lambda: of_budget.at_work)
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
-        admin = AdminService(self._administration, self._callers, of_admin, metrics)
+        admin = AdminService(self._administration, self._callers, of_admin, self._streams, metrics)
         add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
         if settings.envoy:
             add_budget = self._with_envoy(add_budget)
@@ -159,6 +162,7 @@ class Sidecar:
         grace_s, clock = self.settings.drain_timeout.total_seconds(), asyncio.get_running_loop().time
         began = clock()
         await self._servers.tell_draining()
+        self._streams.drain()
         await asyncio.gather(*(drain(grace_s) for drain in self._drains))
         await self._servers.stop(max(0.0, grace_s - (clock() - began)))
 
@@ -195,6 +199,7 @@ class Sidecar:
             log.warning("the start is tried again: %s", error)
             return False
         self._engine.seal_with(key)
+        self._administration.pages.seal_with(key)
         return True
 
     def _places(self) -> list[str]:

@@ -11,7 +11,7 @@ from tallystick.core.ledger import Entry
 from tallystick.store.keys import partition_keys, partition_of
 from tests.servers import SidecarProcess, StoreServer
 from tests.store.audit import check_holds, check_kept, check_ledger, check_money
-from tests.store.backends import OF_THE_STORE, State
+from tests.store.backends import State, numbers_of, suspensions_of
 
 PARTITIONS = 64
 """Of a store that has forgotten their number: the default."""
@@ -49,7 +49,8 @@ class Books:
         pipe.xrange(log)
         metas, counts, holds, policies, dues, entries = pipe.execute()
         return State(
-            {k.decode(): int(v) for k, v in metas.items() if k not in OF_THE_STORE},
+            numbers_of(metas),
+            suspensions_of(metas),
             {k.decode(): int(v) for k, v in counts.items() if k[-1:] not in TEXTS},
             {k.decode(): v.decode() for k, v in holds.items()},
             {k.decode(): int(v) for k, v in dues},
@@ -66,6 +67,7 @@ class Books:
         state, own = self.state(partition_of(tenant, self.partitions)), f"{tenant}:"
         return State(
             {name: value for name, value in state.meta.items() if name == f"policy:{tenant}"},
+            {name: told for name, told in state.suspensions.items() if name == tenant},
             {name: value for name, value in state.count.items() if name.startswith(own)},
             {name: value for name, value in state.hold.items() if name.startswith(own)},
             {name: value for name, value in state.due.items() if name[2:].startswith(own)},

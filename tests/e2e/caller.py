@@ -20,6 +20,14 @@ from tests.servers import SidecarProcess
 LONG_S = 30.0
 """No call takes so long, unless it hangs."""
 
+MOMENT_S = 0.1
+STREAMS = {
+    f"/{service.full_name}/{method.name}"
+    for service in apb.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+    if method.server_streaming
+}
+
 ALLOW, DENY = pb.RESULT_ALLOW, pb.RESULT_DENY
 COMPLETED = pb.OUTCOME_COMPLETED
 
@@ -117,9 +125,34 @@ class Caller:
         request = apb.ListBudgetsRequest(tenant=self.tenant, budget=budget, group=group)
         return self.administration.ListBudgets(request, timeout=LONG_S)
 
+    def hold(self, reservation_id: str, **chosen: Any) -> Any:
+        """A reservation as administrators see it."""
+        holds = self.list_holds(**chosen).holds
+        return next(hold for hold in holds if hold.reservation_id == reservation_id)
+
+    def list_holds(self, **fields: Any) -> Any:
+        """Reservations; `older_than` in seconds."""
+        if "older_than" in fields:
+            fields["older_than"] = seconds(fields["older_than"])
+        request = apb.ListHoldsRequest(**{"tenant": self.tenant, **fields})
+        return self.administration.ListHolds(request, timeout=LONG_S)
+
+    def resolve(self, reservation_id: str, **fields: Any) -> Any:
+        """An administrator's word; `settle` in nano-dollars, `extend` in seconds."""
+        if "settle" in fields:
+            fields["settle"] = pb.Cost(nano_usd=fields["settle"])
+        if "extend" in fields:
+            fields["extend"] = seconds(fields["extend"])
+        request = apb.ResolveHoldRequest(
+            **{"tenant": self.tenant, "reservation_id": reservation_id, "by": "ann", **fields}
+        )
+        return self.administration.ResolveHold(request, timeout=LONG_S)
+
     def send_bytes(self, method: str, content: bytes) -> Any:
-        """Any bytes to any method, as `/package.Service/Method`."""
+        """Any bytes to any method, as `/package.Service/Method`; of a stream what comes within a moment."""
         channel: Any = self.admin_channel if "AdminService" in method else self.channel
+        if method in STREAMS:
+            return next(channel.unary_stream(method)(content, timeout=MOMENT_S), None)
         return channel.unary_unary(method)(content, timeout=LONG_S)
 
     def ask(self, nano_usd: int = 0, tokens: int = 0, *, ttl: float = 0, **fields: Any) -> pb.ReserveRequest:

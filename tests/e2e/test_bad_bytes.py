@@ -7,6 +7,7 @@ import grpc
 import pytest
 from envoy.service.ratelimit.v3 import rls_pb2
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from tallystick.services.boundary import CODES, INTERNAL_MESSAGE
 from tallystick.v1 import admin_pb2 as apb
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import Books
-from tests.e2e.caller import Caller, fails, seconds
+from tests.e2e.caller import STREAMS, Caller, fails, seconds
 from tests.e2e.limits import descriptor
 from tests.servers import SidecarProcess
 
@@ -59,6 +60,15 @@ def messages() -> list[Message]:
         apb.ApplyPolicyRequest(document="tenant: fuzz\nwallets: {org: {}}\n"),
         apb.GetPolicyRequest(tenant="fuzz"),
         apb.CreditWalletRequest(tenant="fuzz", wallet="org", amount=1, unit=pb.UNIT_NANO_USD),
+        apb.SuspendTenantRequest(tenant="fuzz", by="ann", reason="why"),
+        apb.ListTenantsRequest(page_size=3, page_token="eA=="),
+        apb.ListHoldsRequest(
+            tenant="fuzz", states=[apb.HOLD_STATE_OPEN], subject={"user": "alice"}, older_than=seconds(5)
+        ),
+        apb.ResolveHoldRequest(tenant="fuzz", reservation_id="r", settle=cost, by="ann"),
+        apb.ResolveHoldRequest(tenant="fuzz", reservation_id="r", extend=seconds(5)),
+        apb.TailLedgerRequest(tenant="fuzz", kinds=["settle"], since=Timestamp(seconds=5), follow=True),
+        apb.TailLedgerRequest(tenant="fuzz", position="eA=="),
     ]
 
 
@@ -103,6 +113,8 @@ def test_any_bytes_get_an_answer_or_a_clear_status(fuzzed: Caller, method: str, 
         assert isinstance(error, grpc.Call)
         code, details = error.code(), error.details() or ""
         transport = "grpcio" if "Admin" in method else fuzzed.sidecar.transport
+        if method in STREAMS and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return  # it follows
         if code not in ANSWERS:
             assert code is MALFORMED[transport], details
             assert "deserializ" in details or "pars" in details.lower(), details

@@ -808,6 +808,7 @@ COMMANDS = (
     *("serve", "gateway", "demo", "policy validate", "policy apply", "policy show", "backtest"),
     *("key create", "key hash", "token create", "token list", "token revoke"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
+    *("tenant suspend", "tenant resume", "tenant list", "hold list", "hold resolve", "ledger tail"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
     *("envoy config", "envoy check"),
 )

@@ -6,9 +6,11 @@ from contextlib import ExitStack
 import grpc
 import pytest
 
+from tallystick.v1 import admin_pb2 as apb
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import books_of
-from tests.e2e.caller import Caller, fails, new_tenant
+from tests.e2e.caller import LONG_S, Caller, fails, new_tenant
+from tests.e2e.test_tenants_over_grpc import resume, suspend
 from tests.servers import SidecarProcess, StoreServer, short_directory
 
 ORG = "wallets: {org: {}}\n"
@@ -124,3 +126,33 @@ def test_one_dies_and_the_other_goes_on_with_the_same_truth(pair: Pair, two: tup
         pair.sidecars[0].start()
     assert one.settle("rest", 1).charged.nano_usd == 1
     assert one.wallet().spent == 71
+
+
+@pytest.mark.contract(14)
+def test_a_tenant_suspended_by_one_is_refused_by_the_other(two: tuple[Caller, Caller]) -> None:
+    one, other = two
+    one.apply(ORG)
+    one.credit(1_000)
+    other.allowed(1)  # with a plan that it remembers
+    suspend(one)
+    assert other.refused(1).reason == pb.REASON_TENANT_SUSPENDED
+    resume(other)
+    one.allowed(1)
+
+
+@pytest.mark.contract(14)
+def test_tokens_of_one_are_taken_by_the_other(two: tuple[Caller, Caller]) -> None:
+    one, other = two
+    one.apply(ORG)
+    one.credit(1_000)
+    for number in range(3):
+        one.allowed(1, reservation_id=f"r-{number}")
+    first = one.list_holds(page_size=1)
+    following = other.list_holds(page_size=5, page_token=first.next_page_token).holds
+    assert [hold.reservation_id for hold in [*first.holds, *following]] == ["r-0", "r-1", "r-2"]
+    request = apb.TailLedgerRequest(tenant=one.tenant)
+    position = next(one.administration.TailLedger(request, timeout=LONG_S)).position
+    one.release("r-0")
+    request = apb.TailLedgerRequest(tenant=one.tenant, position=position)
+    (answer,) = other.administration.TailLedger(request, timeout=LONG_S)
+    assert [(entry.kind, entry.of) for entry in answer.entries] == [("release", "r-0")]

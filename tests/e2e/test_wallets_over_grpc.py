@@ -409,3 +409,38 @@ def test_what_is_at_the_edge_is_taken(caller: Caller) -> None:
     assert caller.credit_lot(1, credit_id="refund").credit_id == "refund"
     assert caller.credit_lot(1).credit_id.startswith("c-")
     assert caller.debit(1).debit_id.startswith("d-")
+
+
+# pages
+
+
+def test_wallets_come_in_pages(caller: Caller) -> None:
+    caller.apply(CASCADE)
+    for number in range(5):
+        caller.credit(1, "user", user=f"u{number}")
+    found, token = list[str](), ""
+    while True:
+        request = apb.ListWalletsRequest(tenant=caller.tenant, page_size=2, page_token=token)
+        answer = caller.administration.ListWallets(request, timeout=LONG_S)
+        found += [wallet.group for wallet in answer.wallets]
+        token = answer.next_page_token
+        if not token:
+            break
+        assert len(answer.wallets) == 2
+    assert found == [f"user=u{number}" for number in range(5)]
+    for wrong in ("x", token_of_budgets(caller)):
+        request = apb.ListWalletsRequest(tenant=caller.tenant, page_token=wrong)
+        with fails(CODE.INVALID_ARGUMENT, "page_token: "):
+            caller.administration.ListWallets(request, timeout=LONG_S)
+
+
+def token_of_budgets(caller: Caller) -> str:
+    """A token of another list."""
+    caller.apply(CASCADE + "budgets: {a: {limit: 1 USD, window: day}, b: {limit: 1 USD, window: day}}")
+    request = apb.ListBudgetsRequest(tenant=caller.tenant, page_size=1)
+    answer = caller.administration.ListBudgets(request, timeout=LONG_S)
+    assert (len(answer.budgets), answer.truncated) == (1, True)
+    request = apb.ListBudgetsRequest(tenant=caller.tenant, page_token=answer.next_page_token)
+    (last,) = caller.administration.ListBudgets(request, timeout=LONG_S).budgets
+    assert last.state.name == "b"
+    return str(answer.next_page_token)

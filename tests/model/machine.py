@@ -36,7 +36,18 @@ from tallystick.store.asks import (
     Try,
 )
 from tallystick.store.base import Store
-from tests.model.worlds import AMOUNTS, BIG, FAR_MOVES_MS, MODES, MOVES_MS, POLICIES, World
+from tallystick.store.hold_places import ResolveAsk, ResolveKind
+from tests.model.worlds import (
+    AMOUNTS,
+    BIG,
+    FAR_MOVES_MS,
+    MODES,
+    MOVES_MS,
+    POLICIES,
+    World,
+    holds_of,
+    resolve_with,
+)
 from tests.store.desk import tally_of
 
 
@@ -474,6 +485,36 @@ class Stores(RuleBasedStateMachine):
         if type(reply[0]) is int:
             self.policies[tenant] = (index, reply[0])
         self.world.both(lambda store: store.policy(tenant))
+
+    @rule(
+        which=KNOWN, kind=st.sampled_from(ResolveKind), nano_usd=st.one_of(SMALL, st.none()),
+        tokens=st.one_of(SMALL, st.none()), ttl_ms=TTLS, codes=st.sampled_from(["OXE", "OXE", "O", "SRT"]),
+    )  # fmt: skip
+    def resolve(
+        self,
+        which: int,
+        kind: ResolveKind,
+        nano_usd: int | None,
+        tokens: int | None,
+        ttl_ms: int,
+        codes: str,
+    ) -> None:
+        tenant, reservation_id = self.one_that_is(codes, which) or self.one_of_the_known(which)
+        ask = ResolveAsk(reservation_id, kind, "ann", "why", nano_usd, tokens, ttl_ms)
+        self.world.both(partial(resolve_with, tenant, ask))
+
+    @rule(tenant=TENANTS, count=st.sampled_from([1, 3, 1_000]))
+    def list_holds(self, tenant: str, count: int) -> None:
+        found = self.world.both(partial(holds_of, tenant, count))
+        known = self.world.memory.state().hold
+        names = {n for n in known if n.startswith(f"{tenant}:r:") and known[n][2] != "T"}
+        assert {f"{tenant}:r:{reservation_id}" for _, reservation_id, _ in found} <= names
+        assert [place for place, _, _ in found] == sorted(place for place, _, _ in found)
+
+    @rule(tenant=TENANTS, kind=st.sampled_from(["suspend", "resume", "resume", "resume"]))
+    def switch(self, tenant: str, kind: str) -> None:
+        self.world.both(lambda store: getattr(store, kind)(tenant, "ann", "why"))
+        self.world.both(lambda store: store.tenants())
 
     @rule(tenant=TENANTS, news=NEWS)
     def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:

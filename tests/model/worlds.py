@@ -25,6 +25,7 @@ from tallystick.core.policy import (
 from tallystick.core.windows import MS_PER_HOUR, Span, Window
 from tallystick.store.asks import Replayed
 from tallystick.store.base import Store
+from tallystick.store.hold_places import START, Place, ResolveAsk
 from tests.servers import StoreServer
 from tests.store.audit import check_all, ended_windows
 from tests.store.backends import RETENTION_MS, START_MS, MemoryBackend, ServerBackend, State
@@ -187,6 +188,24 @@ def _counters(state: State) -> set[str]:
         if entry.fields["kind"] in ("reserve", "charge"):
             named |= {cells[0] for cells in json.loads(entry.fields["body"])[1]}
     return named
+
+
+async def holds_of(tenant: str, count: int, store: Store) -> list[tuple[Place, str, Hold]]:
+    """Every hold of a tenant, looked for `count` entries at a time."""
+    found, place = list[tuple[Place, str, Hold]](), START
+    while True:
+        seen = await store.holds(tenant, place, count)
+        found += [(at, reservation_id, _plain(hold)) for at, reservation_id, hold in seen.found]
+        if seen.following is None:
+            return found
+        assert seen.following > place
+        place = seen.following
+
+
+async def resolve_with(tenant: str, ask: ResolveAsk, store: Store) -> tuple[Hold, bool]:
+    """The hold by now, and whether anything changed."""
+    hold, changed = await store.resolve(tenant, ask)
+    return _plain(hold), changed
 
 
 async def _answer(ask: Callable[[Store], Awaitable[object]], store: Store) -> object:

@@ -25,6 +25,7 @@ START_MS = 1_760_000_000_000
 RETENTION_MS = 86_400_000
 OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time"})
 """Fields of `meta` that are no partition's state."""
+SUSPENDED = b"suspended:"
 
 
 @dataclass
@@ -32,6 +33,8 @@ class State:
     """One partition; the names are those of the keys."""
 
     meta: dict[str, int] = field(default_factory=dict)
+    suspensions: dict[str, str] = field(default_factory=dict)
+    """The fields of `meta` that tell who is suspended, by tenant."""
     count: dict[str, int] = field(default_factory=dict)
     """The numbers of the key `count`."""
     hold: dict[str, str] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class State:
         """By key. Stores write one JSON in more than one way, so it is compared by what it says."""
         return {
             "meta": self.meta,
+            "suspensions": self.suspensions,
             "count": self.count,
             "texts": {name: json.loads(v) if name.endswith(":l") else v for name, v in self.texts.items()},
             "hold": {name: record_cells(v) if ":r:" in name else v for name, v in self.hold.items()},
@@ -122,7 +126,10 @@ class MemoryBackend(Backend):
 
     def state(self, partition: int = 0) -> State:
         kept = self._store.state(partition)
-        return State(kept.meta, kept.count, kept.hold, kept.due, kept.log, kept.policy, kept.texts)
+        suspensions = {name: "\t".join(map(str, told)) for name, told in kept.suspensions.items()}
+        return State(
+            kept.meta, suspensions, kept.count, kept.hold, kept.due, kept.log, kept.policy, kept.texts
+        )
 
     def dump(self) -> object:
         return copy.deepcopy([self.state(partition) for partition in range(self.partitions)])
@@ -171,7 +178,8 @@ class ServerBackend(Backend):
         metas, counts, holds, policies, dues, entries = pipe.execute()
         counted = {k.decode(): v.decode() for k, v in counts.items()}
         return State(
-            {k.decode(): int(v) for k, v in metas.items() if not _is_of_the_store(k)},
+            numbers_of(metas),
+            suspensions_of(metas),
             {k: int(v) for k, v in counted.items() if not _is_text(k)},
             {k.decode(): v.decode() for k, v in holds.items()},
             {k.decode(): int(v) for k, v in dues},
@@ -213,8 +221,20 @@ class ServerBackend(Backend):
         await asyncio.sleep(0)  # an aborted transport closes in the next tick
 
 
-def _is_of_the_store(name: bytes) -> bool:
-    return name in OF_THE_STORE or name.startswith(b"token:")
+def numbers_of(metas: Any) -> dict[str, int]:
+    """The numbers of the key `meta`."""
+    return {
+        k.decode(): int(v)
+        for k, v in metas.items()
+        if k not in OF_THE_STORE and not k.startswith((SUSPENDED, b"token:"))
+    }
+
+
+def suspensions_of(metas: Any) -> dict[str, str]:
+    """What it tells of suspended tenants, by tenant."""
+    return {
+        k.removeprefix(SUSPENDED).decode(): v.decode() for k, v in metas.items() if k.startswith(SUSPENDED)
+    }
 
 
 def _is_text(name: str) -> bool:

@@ -290,8 +290,9 @@ class Desk:
 
     async def balance(self, session: str = "") -> list[int]:
         """Funds, balance, held of each wallet; spent, held of each budget. Ends what is due first."""
-        _, accounts, values, _ = await self.counters(session)
-        return [amount for a in accounts for amount in (a.funds, a.balance, a.held)] + values
+        found = await self.counters(session)
+        funds = [amount for a in found.accounts for amount in (a.funds, a.balance, a.held)]
+        return funds + found.values
 
     async def lots(self) -> list[tuple[str, int]]:
         """Id and amount of each lot of the first wallet, in the order in which they are drawn."""

@@ -33,6 +33,7 @@ TESTS += ["tests/store/test_contract_learning.py", "tests/store/test_contract_to
 TESTS += ["tests/store/test_contract_funds.py", "tests/store/test_contract_grants.py"]
 TESTS += ["tests/store/test_contract_limits.py", "tests/store/test_contract_rolling.py"]
 TESTS += ["tests/store/test_contract_alerts.py", "tests/store/test_contract_charges.py"]
+TESTS += ["tests/store/test_contract_tenants.py", "tests/store/test_contract_holds.py"]
 TESTS += ["tests/store/test_clock_and_keys.py", "tests/model"]
 ENOUGH = {"TALLYSTICK_TEST_EXAMPLES": "100", "TALLYSTICK_TEST_SHRINK": "0", "TALLYSTICK_TEST_SEED": "1"}
 PATIENCE_S = 120
@@ -97,6 +98,11 @@ UNSEEN: dict[tuple[str, str], str] = {
     ("take.lua", "if replayed then return {4, now, seq, epoch, verdicts} end"): "the verdicts say it",
     ("take.lua", "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end"): "nothing more is due",
     ("take.lua", "return {1, now, seq, epoch, verdicts}"): "the verdicts say it",
+    (
+        "suspend.lua",
+        "if (kind == 'suspend') == (suspended ~= false) then return {4, suspended or ''} end",
+    ): "only 0 says that it changed",
+    ("resolve.lua", "if is_so() then return {4, value} end"): "only 0 says that it changed",
 }
 """(file, mutated line) → why nobody can see it."""
 

@@ -61,7 +61,7 @@ def read_cost(option: str, texts: list[str]) -> "budget_pb2.Cost":
     return budget_pb2.Cost(nano_usd=by_unit.get(Unit.NANO_USD, 0), tokens=by_unit.get(Unit.TOKENS, 0))
 
 
-def read_ttl(text: str) -> "Duration":
+def read_ttl(text: str, option: str = "--ttl") -> "Duration":
     """Read `30s`, `10m`, `2h`.
 
     Raises:
@@ -72,7 +72,7 @@ def read_ttl(text: str) -> "Duration":
 
     from tallystick.policyfile.values import parse_length
 
-    return Duration(seconds=_read("--ttl", parse_length, text) // 1000)
+    return Duration(seconds=_read(option, parse_length, text) // 1000)
 
 
 def read_expiry(text: str) -> "Timestamp":
@@ -90,12 +90,37 @@ def read_expiry(text: str) -> "Timestamp":
     if re.fullmatch(r"[0-9]+[a-z]", text):
         expiry.FromMilliseconds(time.time_ns() // 1_000_000 + _read("--expires", parse_length, text))
         return expiry
+    return _read_time("--expires", text, "30d")
+
+
+def read_past(option: str, text: str) -> "Timestamp":
+    """Read a date, an RFC 3339 time, or a length such as `10m`: so long ago.
+
+    Raises:
+        CommandError: it is none of them.
+
+    """
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from tallystick.policyfile.values import parse_length
+
+    if not re.fullmatch(r"[0-9]+[a-z]", text):
+        return _read_time(option, text, "10m")
+    past = Timestamp()
+    past.FromMilliseconds(max(0, time.time_ns() // 1_000_000 - _read(option, parse_length, text)))
+    return past
+
+
+def _read_time(option: str, text: str, length: str) -> "Timestamp":
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     with contextlib.suppress(ValueError, OverflowError):
         if _TIME.fullmatch(text):
-            expiry.FromDatetime(datetime.fromisoformat(text.upper()).astimezone(UTC))
-            return expiry
-    wanted = "a date such as 2026-12-31, an RFC 3339 time, or a length such as 30d"
-    raise CommandError(ExitCode.USAGE, f"--expires: expected {wanted}, not {text!r}")
+            found = Timestamp()
+            found.FromDatetime(datetime.fromisoformat(text.upper()).astimezone(UTC))
+            return found
+    wanted = f"a date such as 2026-12-31, an RFC 3339 time, or a length such as {length}"
+    raise CommandError(ExitCode.USAGE, f"{option}: expected {wanted}, not {text!r}")
 
 
 def _read(option: str, parse: Callable[[Any], Parsed], text: str) -> Parsed:

@@ -33,6 +33,8 @@ def balance(
 
     version = found.policy_version
     show(f"{tenant}: policy version {version}" if version else f"{tenant}: no policy is in force")
+    if found.suspended:
+        show("The tenant is suspended: every reservation is refused.")
     if found.wallets:
         show("", wallet_table(found.wallets, found.effective_wallet))
         if not found.effective_wallet:

@@ -51,6 +51,21 @@ def admin_service(connection: AdminConnection) -> Iterator[Any]:
         yield stub(channel)
 
 
+def pages_of(method: Any, request: Any, field: str, timeout_s: float, most: int = 0) -> Any:
+    """Ask for all pages of a list: the first answer, with the items of all in its `field`.
+
+    `most`: no more pages are asked for once there are so many items; 0: all of them.
+    """
+    answer = method(request, timeout=timeout_s)
+    items = getattr(answer, field)
+    while answer.next_page_token and not 0 < most <= len(items):
+        request.page_token = answer.next_page_token
+        following = method(request, timeout=timeout_s)
+        items.extend(getattr(following, field))
+        answer.next_page_token = following.next_page_token
+    return answer
+
+
 def _address(option: str, text: str) -> str:
     """Take `host:port`, `unix:PATH` or a bare path as what gRPC calls it; empty as it is."""
     if text.startswith(("/", "./", "../")):

@@ -17,11 +17,14 @@ from tallystick.cli.envoy import check, config
 from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.explaining import explain
 from tallystick.cli.gateway import gateway
+from tallystick.cli.holds import list_holds, resolve
 from tallystick.cli.keys import create, key_hash
+from tallystick.cli.ledger import tail
 from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
+from tallystick.cli.tenants import list_tenants, resume, suspend
 from tallystick.cli.tokens import create as create_token
 from tallystick.cli.tokens import list_tokens, revoke
 from tallystick.cli.wallets import allocate, credit, debit, list_wallets, reclaim, show_wallets
@@ -130,6 +133,35 @@ register(
     name="show",
 )
 register(wallet, list_wallets, "tallystick wallet list acme", name="list")
+tenant = _group("tenant", "Switch tenants off and on.")
+register(
+    tenant,
+    suspend,
+    "tallystick tenant suspend acme --reason 'a leaked key'",
+)
+register(tenant, resume, "tallystick tenant resume acme --reason 'the key was replaced'")
+register(tenant, list_tenants, "tallystick tenant list --suspended", name="list")
+hold = _group("hold", "Reservations: list them, and end those that nobody ends.")
+register(
+    hold,
+    list_holds,
+    "tallystick hold list acme --older-than 10m",
+    "tallystick hold list acme --state expired --subject team=search",
+    name="list",
+)
+register(
+    hold,
+    resolve,
+    "tallystick hold resolve acme r-17 --cost '0.19 USD' --reason 'by the invoice'",
+    "tallystick hold resolve acme r-17 --release --reason 'the worker never called'",
+)
+ledger = _group("ledger", "What was written of every change of money.")
+register(
+    ledger,
+    tail,
+    "tallystick ledger tail acme --since 10m",
+    "tallystick ledger tail --kind alert --kind suspend --follow --json",
+)
 budget = _group("budget", "The limits of the policy in force, and how full they are.")
 register(budget, list_budgets, "tallystick budget list acme", name="list")
 register(

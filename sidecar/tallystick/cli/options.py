@@ -6,6 +6,7 @@ spreads them out into one option for each field, as typer wants them.
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter
@@ -133,6 +134,31 @@ class SubjectOptions:
             metavar="NAME=VALUE", help="A free label; may be repeated.", rich_help_panel="Who is spending"
         ),
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it and why, for the ledger."""
+
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="For the ledger: who does it. Default: your login.", show_default=False
+        ),
+    ] = ""
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For the ledger: why.", show_default=False)] = ""
+
+    @property
+    def name(self) -> str:
+        """Who it is, by the login where nothing was said; empty for a user without a name."""
+        import pwd
+
+        if self.by:
+            return self.by
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return ""
 
 
 def read_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:

@@ -81,6 +81,12 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+def print_line(message: "Message") -> None:
+    """Print an answer as `print_message` does, on one line, at once."""
+    sys.stdout.write(json.dumps(message_document(message), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def time_text(time: "Timestamp", precision: str = "seconds") -> str:
     """Write a time in the local time zone: `2026-11-23T00:00:00+01:00`."""
     return datetime.fromtimestamp(time.seconds, UTC).astimezone().isoformat(timespec=precision)

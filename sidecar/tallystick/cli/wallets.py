@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tallystick.cli.amounts import read_amount, read_expiry
-from tallystick.cli.connection import admin_service
+from tallystick.cli.connection import admin_service, pages_of
 from tallystick.cli.options import AdminConnection, Tenant, read_pairs
 from tallystick.cli.output import print_message, show
 
@@ -284,7 +284,8 @@ def _find_wallets(tenant: str, connection: AdminConnection) -> Any:
     from tallystick.v1 import admin_pb2
 
     with admin_service(connection) as service:
-        return service.ListWallets(admin_pb2.ListWalletsRequest(tenant=tenant), timeout=connection.timeout_s)
+        request = admin_pb2.ListWalletsRequest(tenant=tenant)
+        return pages_of(service.ListWallets, request, "wallets", connection.timeout_s)
 
 
 def _has(group: str, values: dict[str, str]) -> bool:

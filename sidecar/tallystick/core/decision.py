@@ -266,6 +266,7 @@ UNIT_NAMES = {
 }
 
 FIXED_MESSAGES = {
+    Reason.TENANT_SUSPENDED: "the tenant is suspended; an administrator can resume it",
     Reason.MODEL_NOT_ALLOWED: "the policy's models do not let this model through",
     Reason.PRICE_UNKNOWN: "this model has no price; declare one in the policy's prices, or a ceiling",
     Reason.NO_BUDGET_MATCHED: (

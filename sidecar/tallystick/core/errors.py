@@ -13,6 +13,7 @@ TallystickError
 ├── FundsMissing           a wallet has not so much to take out
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
+├── LedgerGap              entries that were asked for are gone
 ├── Overloaded             the queue is longer than the deadline
 ├── Draining               the sidecar is about to end
 └── StoreUnavailable       the store can't be reached, or does not answer
@@ -88,6 +89,10 @@ class PolicyNotFound(TallystickError):
 
 class PolicyConflict(TallystickError):
     """Another version of the policy is in force."""
+
+
+class LedgerGap(TallystickError):
+    """Ledger entries that were asked for are no longer in the store."""
 
 
 class Overloaded(TallystickError):

@@ -28,6 +28,8 @@ SEAL_BYTES = 16
 TALLY_VERSION = b"\x02"
 MAX_TALLY_BYTES = 65_536
 EMPTY = "[]"
+OF_A_CHARGE = 4
+"""How much the answer of a charge without a hold tells."""
 LATE = " late"
 """Follows the content of a Settle that came after the hold had ended, for the same answer again."""
 
@@ -103,6 +105,11 @@ class Hold:
         return str(self.answered[0])
 
     @property
+    def was_reserved(self) -> bool:
+        """Whether anything was held: the record of a charge without a hold tells no expiry."""
+        return len(self.answered) > OF_A_CHARGE
+
+    @property
     def reserved_ms(self) -> int:
         """When it was reserved."""
         return int(self.answered[1])
@@ -150,6 +157,12 @@ class Hold:
     def subject(self) -> str:
         """Who spends, as `core.subject.subject_text` wrote it."""
         return str(self.parts[4])
+
+    @property
+    def subject_values(self) -> dict[str, str]:
+        """Who spends, by dimension."""
+        pairs = (pair.partition("=") for pair in self.subject.split("\t") if pair)
+        return {name: value for name, _, value in pairs}
 
     @property
     def asked_model(self) -> str:

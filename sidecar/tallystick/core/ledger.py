@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 KINDS = (
     *("reserve", "settle", "release", "refuse", "expire", "extend", "charge"),
     *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
-    *("alert", "policy"),
+    *("alert", "policy", "suspend", "resume"),
 )
 
 Counters = dict[str, int]

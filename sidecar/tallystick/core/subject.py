@@ -58,6 +58,12 @@ class Subject(NamedTuple):
         return str(getattr(self, dimension))
 
 
+def is_dimension(name: str) -> bool:
+    """Whether subjects have a dimension of this name, `label.NAME` included."""
+    label = name.removeprefix(LABEL_PREFIX)
+    return name in DIMENSIONS or (label != name and LABEL_NAME.fullmatch(label) is not None)
+
+
 @lru_cache(maxsize=8192)
 def subject_text(subject: Subject) -> str:
     """What is given, one `dimension=value` a tab, for the ledger."""

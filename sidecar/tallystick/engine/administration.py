@@ -11,9 +11,13 @@ from tallystick.core.lots import Account, Lot
 from tallystick.core.matching import grant_line
 from tallystick.core.plan import WalletLine
 from tallystick.core.policy import Policy, Unit, WalletTemplate
-from tallystick.engine.budget_list import BudgetList, list_budgets
+from tallystick.engine.budget_list import ListedBudget, list_budgets
 from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
+from tallystick.engine.holds import Holds
+from tallystick.engine.ledger_tail import LedgerTail
+from tallystick.engine.paging import Cut, Page, Pages
 from tallystick.engine.planner import Planner
+from tallystick.engine.tenants import Tenants
 from tallystick.policyfile import load_policy
 from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
 from tallystick.store.base import Store
@@ -36,6 +40,10 @@ class Administration:
     def __init__(self, store: Store, planner: Planner) -> None:
         self._store = store
         self._planner = planner
+        self.pages = Pages()
+        self.tenants = Tenants(store, self.pages)
+        self.tail = LedgerTail(store, planner.clock, self.pages)
+        self.holds = Holds(store, planner.clock, self.pages)
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
         """Adds a lot of funds; the wallet, and the credit's id.
@@ -75,33 +83,42 @@ class Administration:
         receiver = _state(target, moved.target, now_ms) if target and moved.target else None
         return Move(move_id, moved.amount, moved.drawn, _state(source, moved.source, now_ms), receiver)
 
-    async def wallets(self, tenant: str) -> list[WalletState]:
-        """Every wallet of the tenant that has counters, with what this period grants, granted or not."""
+    async def wallets(self, tenant: str, page: Page) -> Cut[WalletState]:
+        """Wallets of the tenant that have counters, with what this period grants, granted or not.
+
+        Raises:
+            InvalidArgument, StoreUnavailable.
+        """
+        self.pages.place(page)  # a forged token needs no look at the store
         rules = await self._planner.load(tenant)
         found = await self._store.wallets(tenant)
+        cut = self.pages.cut(list(found), page, str)
         now_ms, templates = self._planner.clock.now_ms(), {w.name: w for w in rules.policy.wallets}
         states = []
-        for counter, account in found.items():
+        for counter in cut.found:
             name, group, unit = parse_counter(counter)
             wallet = templates.get(name)
             grant = wallet.grant if wallet and _is_of(wallet, counter) else None
             line = WalletLine(name, group, unit, counter, grant_line(grant, now_ms))
-            states.append(_state(line, account, now_ms))
-        return states
+            states.append(_state(line, found[counter], now_ms))
+        return Cut(states, cut.token)
 
-    async def budgets(self, call: BudgetsCall) -> BudgetList:
-        """Every budget of the policy in force, or the one asked for, as it stands in its window of now.
+    async def budgets(self, call: BudgetsCall, page: Page) -> Cut[ListedBudget]:
+        """The budgets of the policy in force, or the one asked for, as they stand in their windows of now.
 
         Raises:
             PolicyNotFound, InvalidArgument, StoreUnavailable.
         """
+        start = int(self.pages.place(page) or 0)
         policy = (await self._planner.load(call.tenant)).policy
         if not policy.version:
             raise PolicyNotFound(f"tenant {call.tenant} has no policy")
         counters = await self._store.budgets(call.tenant)
         now_ms = self._planner.clock.now_ms()
         # A hundred thousand groups take half a second, for which no Reserve should wait.
-        return await asyncio.to_thread(list_budgets, policy, call, counters, now_ms)
+        end = start + page.size
+        found = await asyncio.to_thread(list_budgets, policy, call, counters, now_ms, (start, end + 1))
+        return Cut(found[: page.size], self.pages.token(page, str(end)) if len(found) > page.size else "")
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""

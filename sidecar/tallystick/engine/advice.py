@@ -110,6 +110,8 @@ def _more(plan: Plan, refused: Refused, taken: Taken) -> str:
         group = [unquote(pair) for pair in wallet.counter.split(":")[3].split(",") if pair]
         words = "".join(f" --group {quote(pair)}" for pair in group)
         return f"ask for funds: tallystick wallet credit {plan.tenant} {wallet.name} AMOUNT{words}"
+    if refused.reason is Reason.TENANT_SUSPENDED:
+        return f"ask an administrator for: tallystick tenant resume {plan.tenant}"
     if refused.reason is Reason.MODEL_NOT_ALLOWED:
         return f"ask for the model to be let through by `models` in the policy of tenant {plan.tenant}"
     if refused.reason is Reason.PRICE_UNKNOWN:

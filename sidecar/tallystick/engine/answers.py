@@ -28,6 +28,8 @@ class Balance(NamedTuple):
     budgets: list[BudgetState]
     policy_version: int
     now_ms: int
+    suspended: bool
+    """Whether the tenant is: then nothing is allowed, whatever there is."""
 
 
 class Extension(NamedTuple):
@@ -134,7 +136,8 @@ def weigh_up(plan: Plan, counters: Counters) -> Balance:
     """The cascade and the budgets, as they stand; with what the wallets' period grants."""
     values = iter(counters.values)
     budgets = [BudgetState(line, next(values), next(values)) for line in plan.budgets]
-    return Balance(funds_of(plan, counters), budgets, plan.policy_version, counters.stamp.now_ms)
+    now_ms, suspended = counters.stamp.now_ms, counters.suspended
+    return Balance(funds_of(plan, counters), budgets, plan.policy_version, now_ms, suspended)
 
 
 def _never_fits(hold: Hold, ask: ExtendAsk) -> bool:
@@ -149,7 +152,7 @@ def _never_fits(hold: Hold, ask: ExtendAsk) -> bool:
 
 def deny_more(hold: Hold, ask: ExtendAsk, refused: Refused) -> Decision:
     """The refusal of an extension; the hold stays as it was."""
-    if _never_fits(hold, ask):
+    if refused.reason is not Reason.TENANT_SUSPENDED and _never_fits(hold, ask):
         refused = refused._replace(reason=Reason.CAN_NEVER_FIT, binds=0)
     # It counts in the windows of the Reserve: their end gives no room.
     lines = [

@@ -14,22 +14,12 @@ from tallystick.core.matching import budget_line
 from tallystick.core.policy import Budget, Policy
 from tallystick.engine.calls import BudgetsCall
 
-MOST_STATES = 1_000
-
 
 class ListedBudget(NamedTuple):
     """One group of a budget of the policy."""
 
     budget: Budget
     state: BudgetState
-
-
-class BudgetList(NamedTuple):
-    """The answer, at most `MOST_STATES`."""
-
-    found: list[ListedBudget]
-    truncated: bool
-    """Whether there are more."""
 
 
 class _Group(NamedTuple):
@@ -58,9 +48,15 @@ def chosen_budgets(policy: Policy, call: BudgetsCall) -> list[Budget]:
 
 
 def list_budgets(
-    policy: Policy, call: BudgetsCall, counters: Mapping[str, tuple[int, int]], now_ms: int
-) -> BudgetList:
+    policy: Policy,
+    call: BudgetsCall,
+    counters: Mapping[str, tuple[int, int]],
+    now_ms: int,
+    part: tuple[int, int],
+) -> list[ListedBudget]:
     """In the policy's order, and of each budget the fullest group first.
+
+    `part`: from which to which, the last one excluded, by their numbers in that order.
 
     `counters` are spent and held by counter. Those of windows that have ended are left out, and
     so are those of a unit, window or `per` that the budget had before. A budget without any is
@@ -80,8 +76,7 @@ def list_budgets(
         for budget in chosen_budgets(policy, call)
         for state in _states(policy.tenant, budget, groups, call.group, now_ms)
     )
-    found = list(islice(states, MOST_STATES + 1))
-    return BudgetList(found[:MOST_STATES], len(found) > MOST_STATES)
+    return list(islice(states, *part))
 
 
 def _states(

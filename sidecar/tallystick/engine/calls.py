@@ -6,13 +6,16 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tallystick.core.hold import State
 from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Outcome
 from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.core.usage import Usage
+from tallystick.engine.paging import Page
 from tallystick.providers.call import Api
 from tallystick.store.asks import MoveKind
+from tallystick.store.hold_places import ResolveKind
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -146,6 +149,54 @@ class BudgetsCall(NamedTuple):
     """Empty: all of the policy."""
     group: dict[str, str]
     """Only groups with these values; with a budget."""
+
+
+class SwitchCall(NamedTuple):
+    """Suspends or resumes a tenant."""
+
+    tenant: str
+    by: str
+    reason: str
+
+
+class HoldsCall(NamedTuple):
+    """Asks for holds."""
+
+    tenant: str
+    states: frozenset[State]
+    subject: dict[str, str]
+    """Only of subjects with these values, by dimension."""
+    older_ms: int
+    """Only those that were reserved at least so long ago."""
+
+
+class ResolveCall(NamedTuple):
+    """An administrator's word on a hold."""
+
+    tenant: str
+    reservation_id: str
+    kind: ResolveKind
+    by: str
+    reason: str
+    cost: Cost | None
+    """Of a settle; None: as held."""
+    ttl_ms: int
+    """Of an extension."""
+
+
+class TailCall(NamedTuple):
+    """Asks for entries of the ledger."""
+
+    tenant: str
+    """Empty: of all."""
+    kinds: frozenset[str]
+    """Empty: all."""
+    page: Page
+    """Its token is the position to go on after; empty: none."""
+    since_ms: int
+    """Only what was written then or later; 0: all."""
+    from_now: bool
+    follow: bool
 
 
 class CreditCall(NamedTuple):

@@ -67,7 +67,8 @@ def explain(
     told = 0 if tries[0].soft is None else len(tries) - 1
     for each in tries:
         values, taken = of_plan[each.plan].values, Taken(each.nano_usd, each.tokens)
-        reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)
+        refusal = Reason.TENANT_SUSPENDED if of_plan[plan].suspended else each.refusal
+        reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=each.soft)
         steps += _steps(each, values, wallets, (reason, binds, payer))
         if not reason:
             downgrade = _downgrade(plan, each, refusals)

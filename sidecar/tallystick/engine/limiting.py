@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tallystick.core.decision import NOTHING, BudgetState, Refusal, explain_refusal, too_small
+from tallystick.core.decision import FIXED_MESSAGES, NOTHING, BudgetState, Refusal, explain_refusal, too_small
 from tallystick.core.errors import StoreUnavailable
 from tallystick.core.hold import hold_body
 from tallystick.core.plan import SLOTS, Plan, Taken
@@ -162,6 +162,8 @@ def _states(plan: Plan, values: Sequence[int], takes: Taken = NOTHING) -> list[B
 
 def _passed(plan: Plan, charged: Charged, takes: Taken) -> Refusal | None:
     """What was passed by what is recorded, as it would have been refused before it."""
+    if charged.suspended:
+        return Refusal(Reason.TENANT_SUSPENDED, FIXED_MESSAGES[Reason.TENANT_SUSPENDED])
     before = list(charged.values)
     for i, line in enumerate(plan.budgets):
         before[2 * i] -= takes[line.slot]

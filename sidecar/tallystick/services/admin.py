@@ -9,12 +9,26 @@ from tallystick.engine import Administration
 from tallystick.engine.administration import Move
 from tallystick.engine.callers import Callers
 from tallystick.observe.metrics import Metrics
+from tallystick.services.administering_holds import (
+    read_list_holds,
+    read_resolve,
+    write_hold,
+    write_holds,
+)
+from tallystick.services.administering_ledger import read_tail, read_watch, write_batch, write_events
+from tallystick.services.administering_tenants import (
+    read_page,
+    read_switch,
+    write_suspension,
+    write_tenants,
+)
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
 from tallystick.services.permissions import current_caller
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
+from tallystick.services.streams import Batches, Streams, streamed
 from tallystick.services.tokens import read_new_token, write_token
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
@@ -28,15 +42,64 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Translates between the API and the engine."""
 
     def __init__(
-        self, administration: Administration, callers: Callers, admission: Admission, metrics: Metrics
+        self,
+        administration: Administration,
+        callers: Callers,
+        admission: Admission,
+        streams: Streams,
+        metrics: Metrics,
     ) -> None:
         self._administration = administration
         self._callers = callers
         self.admission = admission
+        self.streams = streams
         self.metrics = metrics
 
     def unheard(self, request: object, response: object) -> None:
         """See `boundary.Guarded`. What was asked for stands."""
+
+    @answered
+    async def SuspendTenant(self, request: pb.SuspendTenantRequest) -> pb.SuspendTenantResponse:
+        """See the proto."""
+        suspension, changed = await self._administration.tenants.suspend(read_switch(request))
+        return pb.SuspendTenantResponse(suspension=write_suspension(suspension), changed=changed)
+
+    @answered
+    async def ResumeTenant(self, request: pb.ResumeTenantRequest) -> pb.ResumeTenantResponse:
+        """See the proto."""
+        return pb.ResumeTenantResponse(
+            changed=await self._administration.tenants.resume(read_switch(request))
+        )
+
+    @answered
+    async def ListTenants(self, request: pb.ListTenantsRequest) -> pb.ListTenantsResponse:
+        """See the proto."""
+        page = read_page(request)
+        return write_tenants(await self._administration.tenants.list(page, suspended=request.suspended))
+
+    @answered
+    async def ListHolds(self, request: pb.ListHoldsRequest) -> pb.ListHoldsResponse:
+        """See the proto."""
+        call, page = read_list_holds(request), read_page(request)
+        return write_holds(await self._administration.holds.list(call, page))
+
+    @answered
+    async def ResolveHold(self, request: pb.ResolveHoldRequest) -> pb.ResolveHoldResponse:
+        """See the proto."""
+        hold, changed = await self._administration.holds.resolve(read_resolve(request))
+        return pb.ResolveHoldResponse(hold=write_hold(request.reservation_id, hold), changed=changed)
+
+    @streamed
+    async def TailLedger(self, request: pb.TailLedgerRequest) -> Batches[pb.TailLedgerResponse]:
+        """See the proto."""
+        async for batch in self._administration.tail.read(read_tail(request)):
+            yield write_batch(batch)
+
+    @streamed
+    async def WatchEvents(self, request: pb.WatchEventsRequest) -> Batches[pb.WatchEventsResponse]:
+        """See the proto."""
+        async for batch in self._administration.tail.read(read_watch(request)):
+            yield write_events(batch)
 
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:
@@ -82,13 +145,16 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     @answered
     async def ListWallets(self, request: pb.ListWalletsRequest) -> pb.ListWalletsResponse:
         """See the proto."""
-        wallets = await self._administration.wallets(read_tenant(request.tenant))
-        return pb.ListWalletsResponse(wallets=[write_wallet_lots(wallet) for wallet in wallets])
+        tenant, page = read_tenant(request.tenant), read_page(request)
+        cut = await self._administration.wallets(tenant, page)
+        wallets = [write_wallet_lots(wallet) for wallet in cut.found]
+        return pb.ListWalletsResponse(wallets=wallets, next_page_token=cut.token)
 
     @answered
     async def ListBudgets(self, request: pb.ListBudgetsRequest) -> pb.ListBudgetsResponse:
         """See the proto."""
-        return write_list_budgets(await self._administration.budgets(read_list_budgets(request)))
+        call, page = read_list_budgets(request), read_page(request)
+        return write_list_budgets(await self._administration.budgets(call, page))
 
     @answered
     async def CreateToken(self, request: tpb.CreateTokenRequest) -> tpb.CreateTokenResponse:

@@ -29,6 +29,7 @@ CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
     (errors.FundsMissing, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.PolicyNotFound, grpc.StatusCode.NOT_FOUND),
     (errors.PolicyConflict, grpc.StatusCode.ABORTED),
+    (errors.LedgerGap, grpc.StatusCode.OUT_OF_RANGE),
     (errors.Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.Draining, grpc.StatusCode.UNAVAILABLE),
     (errors.StoreUnavailable, grpc.StatusCode.UNAVAILABLE),

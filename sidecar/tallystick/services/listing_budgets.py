@@ -2,8 +2,9 @@
 
 from tallystick.core.policy import OnExhausted, Unit
 from tallystick.core.subject import check_text
-from tallystick.engine.budget_list import BudgetList, ListedBudget
+from tallystick.engine.budget_list import ListedBudget
 from tallystick.engine.calls import BudgetsCall
+from tallystick.engine.paging import Cut
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_group
 from tallystick.services.writing_states import write_budget
@@ -23,11 +24,10 @@ def read_list_budgets(request: pb.ListBudgetsRequest) -> BudgetsCall:
     return BudgetsCall(tenant, request.budget, read_group("group", request.group))
 
 
-def write_list_budgets(budgets: BudgetList) -> pb.ListBudgetsResponse:
-    """The list as it is."""
-    return pb.ListBudgetsResponse(
-        budgets=[_write_listed(each) for each in budgets.found], truncated=budgets.truncated
-    )
+def write_list_budgets(cut: Cut[ListedBudget]) -> pb.ListBudgetsResponse:
+    """A page of the list."""
+    budgets, more = [_write_listed(each) for each in cut.found], bool(cut.token)
+    return pb.ListBudgetsResponse(budgets=budgets, truncated=more, next_page_token=cut.token)
 
 
 def _write_listed(listed: ListedBudget) -> pb.ListedBudget:

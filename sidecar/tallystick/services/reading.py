@@ -70,7 +70,7 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> ReserveCall:
             raise InvalidArgument("tokens", "expected input and max_output of at least 0")
         estimate = TokenEstimate(tokens.input, tokens.max_output or None)
     elif given == "cost":
-        estimate = _read_cost("cost", request.cost)
+        estimate = read_cost("cost", request.cost)
     elif given == "request":
         estimate = _read_provider_request(request.request)
     else:
@@ -121,7 +121,8 @@ def _read_subject(raw: bytes) -> Subject:
     return subject
 
 
-def _read_cost(field: str, cost: budget_pb2.Cost) -> Cost:
+def read_cost(field: str, cost: budget_pb2.Cost) -> Cost:
+    """Checks and translates. Raises InvalidArgument."""
     nano_usd, tokens = cost.nano_usd, cost.tokens
     if nano_usd < 0:
         raise InvalidArgument(f"{field}.nano_usd", "expected at least 0")
@@ -137,15 +138,15 @@ def _read_provider_request(request: budget_pb2.ProviderRequest) -> ProviderReque
     return ProviderRequest(api, request.body)
 
 
-def read_ttl(ttl: Duration) -> int:
+def read_ttl(ttl: Duration, field: str = "ttl") -> int:
     """Milliseconds. Raises InvalidArgument."""
     ttl_ms = ttl.seconds * 1_000 + ttl.nanos // 1_000_000
     if not MIN_TTL_MS <= ttl_ms <= MAX_TTL_MS:
-        raise InvalidArgument("ttl", "expected 1 s to 24 h")
+        raise InvalidArgument(field, "expected 1 s to 24 h")
     return ttl_ms
 
 
-def _read_reservation(request: Message) -> tuple[str, str]:
+def read_reservation(request: Message) -> tuple[str, str]:
     """Tenant and id of a request about a reservation."""
     tenant, reservation_id = request.tenant, request.reservation_id  # type: ignore[attr-defined]
     read_tenant(tenant)
@@ -163,7 +164,7 @@ def _read_tally(tally: bytes) -> bytes:
 
 def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
     """Checks and translates. Raises InvalidArgument."""
-    tenant, reservation_id = _read_reservation(request)
+    tenant, reservation_id = read_reservation(request)
     outcome = OUTCOMES.get(request.outcome)
     if outcome is None:
         raise InvalidArgument("outcome", "expected one of " + ", ".join(Outcome.__members__))
@@ -174,7 +175,7 @@ def read_settle(request: budget_pb2.SettleRequest) -> SettleCall:
     elif given == "provider_usage":
         actual = parse_usage(request.provider_usage)
     elif given == "cost":
-        actual = _read_cost("cost", request.cost)
+        actual = read_cost("cost", request.cost)
     if request.estimated and actual is None:
         raise InvalidArgument("estimated", "expected usage or a cost with it; without them it is the hold")
     content = settle_content(outcome, actual)
@@ -198,13 +199,13 @@ def _read_usage(message: budget_pb2.Usage) -> Usage | None:
 
 def read_release(request: budget_pb2.ReleaseRequest) -> tuple[str, str]:
     """Tenant and id. Raises InvalidArgument."""
-    return _read_reservation(request)
+    return read_reservation(request)
 
 
 def read_extend(request: budget_pb2.ExtendRequest) -> ExtendCall:
     """Checks and translates. Raises InvalidArgument."""
-    tenant, reservation_id = _read_reservation(request)
-    more = _read_cost("more", request.more) if request.HasField("more") else None
+    tenant, reservation_id = read_reservation(request)
+    more = read_cost("more", request.more) if request.HasField("more") else None
     if more and not request.extension_id:
         raise InvalidArgument("extension_id", "expected an id with more, so that a retry adds nothing")
     if request.extension_id:
@@ -238,7 +239,7 @@ def read_charge(request: budget_pb2.ChargeRequest) -> ChargeCall:
     elif given == "provider_usage":
         used = parse_usage(request.provider_usage)
     elif given == "cost":
-        used = _read_cost("cost", request.cost)
+        used = read_cost("cost", request.cost)
     if used is None:
         raise InvalidArgument("used", "expected one of usage, provider_usage and cost, with what was used")
     if not request.model and isinstance(used, Usage):

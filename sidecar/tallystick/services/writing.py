@@ -128,4 +128,5 @@ def write_balance(balance: Balance) -> pb.BalanceResponse:
         effective_wallet=payer,
         budgets=[write_budget(state) for state in balance.budgets],
         policy_version=balance.policy_version,
+        suspended=balance.suspended,
     )

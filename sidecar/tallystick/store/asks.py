@@ -155,6 +155,8 @@ class Charged(NamedTuple):
     drawn: tuple[Lot, ...]
     values: list[int]
     """Spent and held of each budget by now."""
+    suspended: bool = False
+    """Whether the tenant is; it is charged all the same."""
 
 
 class TakeAsk(NamedTuple):
@@ -227,6 +229,8 @@ class Counters(NamedTuple):
     """Spent and held of each budget of the plan."""
     parts: Sequence[int] = ()
     """What was spent in the sub-buckets that were asked for."""
+    suspended: bool = False
+    """Whether the tenant is."""
 
 
 class CreditAsk(NamedTuple):

@@ -38,6 +38,8 @@ from tallystick.store.asks import (
     Tokens,
     Took,
 )
+from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk
+from tallystick.store.tenant_states import Suspension, TenantState
 
 
 class Store(Protocol):
@@ -135,6 +137,24 @@ class Store(Protocol):
         """A hold's record."""
         ...
 
+    async def holds(self, tenant: str, after: Place, count: int) -> HoldsSeen:
+        """The tenant's holds, of the next `count` entries of its partition's due queue.
+
+        They are not read at one moment; each is as it is now.
+        """
+        ...
+
+    async def resolve(self, tenant: str, ask: ResolveAsk) -> tuple[Hold, bool]:
+        """Ends a hold by the word of an administrator, or gives it time; and whether that changed anything.
+
+        What ended by an estimate may be ended anew.
+
+        Raises:
+            ReservationNotFound: there is no such hold.
+            ReservationEnded: it was settled or released; or is not open, and should get time.
+        """
+        ...
+
     async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
         """Puts a policy in force; its version, and whether anything changed.
 
@@ -145,6 +165,26 @@ class Store(Protocol):
 
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """The tenant's policy in force."""
+        ...
+
+    async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
+        """Switches a tenant off; who did it first, and whether anything changed.
+
+        Raises:
+            PolicyNotFound: it has no policy.
+        """
+        ...
+
+    async def resume(self, tenant: str, by: str, reason: str) -> bool:
+        """Switches a tenant on again; whether anything changed.
+
+        Raises:
+            PolicyNotFound: it has no policy.
+        """
+        ...
+
+    async def tenants(self) -> list[TenantState]:
+        """Every tenant that has a policy, by name; they are not read at one moment."""
         ...
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
@@ -161,6 +201,10 @@ class Store(Protocol):
 
     async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
         """Up to `count` ledger entries after an id (`0` for the first), in order."""
+        ...
+
+    async def ledger_before(self, partition: int, at_ms: int) -> str:
+        """The id of the last ledger entry that is older than this time; `0` where none is."""
         ...
 
     async def shared_key(self, proposed: bytes) -> bytes:

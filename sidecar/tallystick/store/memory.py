@@ -5,11 +5,11 @@ scripts in `lua/`. It serves tests and dry runs, and forgets when it ends.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 
 from tallystick.core.errors import (
     IdMismatch,
-    PolicyConflict,
     ReservationEnded,
     ReservationNotFound,
 )
@@ -33,20 +33,21 @@ from tallystick.store.asks import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    StoredPolicy,
     Swept,
 )
 from tallystick.store.keys import partition_of
 from tallystick.store.memory_charge import ChargingInMemory
 from tallystick.store.memory_funds import credit, move
+from tallystick.store.memory_holds import HoldsInMemory
 from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
 from tallystick.store.memory_settle import settle
+from tallystick.store.memory_tenants import TenantsInMemory
 from tallystick.store.memory_tokens import TokensInMemory
 
 
-class MemoryStore(ChargingInMemory, TokensInMemory):
+class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -120,7 +121,7 @@ class MemoryStore(ChargingInMemory, TokensInMemory):
                 return Again(p.now_ms, p.version(tenant))
             more = p.end_due(16)
             hold = _open_hold(p, name, ask.reservation_id)
-            refused = weigh_extension(p, hold, ask)
+            refused = weigh_extension(p, tenant, hold, ask)
             if refused:
                 return self._refuse(p, tenant, more, refused)
             p.append("extend", tenant, ask.reservation_id, nano=ask.nano_usd, tokens=ask.tokens)
@@ -146,7 +147,8 @@ class MemoryStore(ChargingInMemory, TokensInMemory):
             return Again(p.now_ms, p.version(plan.tenant))
         accounts = [p.account(wallet.counter) for wallet in plan.wallets]
         spent = [p.count.get(part, 0) for part in parts]
-        return Counters(p.stamp(), accounts, p.values(plan.budgets), spent)
+        suspended = p.suspended(plan.tenant)
+        return Counters(p.stamp(), accounts, p.values(plan.budgets), spent, suspended)
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
@@ -169,30 +171,6 @@ class MemoryStore(ChargingInMemory, TokensInMemory):
         counters = sorted({name[:-2] for name in names})
         return {c: (p.count.get(f"{c}:s", 0), p.count.get(f"{c}:h", 0)) for c in counters}
 
-    async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
-        """See `Store.hold`."""
-        text = self._begin(tenant).hold.get(f"{tenant}:r:{reservation_id}")
-        return read_hold(text) if text else None
-
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
-        """See `Store.apply_policy`."""
-        p = self._begin(tenant)
-        version = p.version(tenant)
-        if p.policy.get(f"{tenant}:{version}") == document:
-            return version, False
-        if expected not in (None, version):
-            raise PolicyConflict(f"version {version} is in force, not {expected}")
-        p.append("policy", tenant, str(version + 1))
-        p.policy[f"{tenant}:{version + 1}"] = document
-        p.meta[f"policy:{tenant}"] = version + 1
-        return version + 1, True
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """See `Store.policy`."""
-        p = self._begin(tenant)
-        version = p.version(tenant)
-        return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
-
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""
         return learn(self._begin(tenant), tenant, news)
@@ -208,6 +186,12 @@ class MemoryStore(ChargingInMemory, TokensInMemory):
         """See `Store.ledger`."""
         seq = int(after.rpartition("-")[2])
         return self._partitions[partition].log[seq : seq + count]
+
+    async def ledger_before(self, partition: int, at_ms: int) -> str:
+        """See `Store.ledger_before`."""
+        log = self._partitions[partition].log
+        older = bisect_left(log, at_ms, key=lambda entry: int(entry.fields["at"]))
+        return log[older - 1].entry_id if older else "0"
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""

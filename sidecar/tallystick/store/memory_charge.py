@@ -32,13 +32,13 @@ class ChargingInMemory:
             hold = read_hold(known)
             if hold.content != ask.content:
                 raise IdMismatch(f"id {ask.charge_id!r} was used for something else")
-            return _charged(p, hold, changed=False)
+            return _charged(p, plan.tenant, hold, changed=False)
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
         p.end_due(16)
         step = _Step(p)
         payer = step.payer(plan.wallets, _amounts(ask)) or (plan.wallets[-1] if plan.wallets else None)
-        return _charged(p, step.charge(ask, payer), changed=True)
+        return _charged(p, plan.tenant, step.charge(ask, payer), changed=True)
 
     async def take(self, asks: Sequence[TakeAsk]) -> Took | Again:
         """See `Store.take`."""
@@ -109,7 +109,8 @@ class _Step:
         """Whether it fits, and the wallet that pays."""
         plan, values, amounts = ask.charge.plan, self.values(ask), _amounts(ask.charge)
         needs = ask.needs._replace(concurrent=0)
-        reason, binds, payer = ask.refusal, 0, None
+        suspended = self.p.suspended(plan.tenant)
+        reason, binds, payer = Reason.TENANT_SUSPENDED if suspended else ask.refusal, 0, None
         if not reason:
             limits = [(line.unit, line.ceiling, line.rank) for line in plan.budgets]
             reason, binds = weigh(limits, values[2 * len(plan.wallets) :], needs)
@@ -162,7 +163,7 @@ def _amounts(ask: ChargeAsk) -> Taken:
     return Taken(ask.nano_usd, ask.tokens, ask.requests, 0)
 
 
-def _charged(p: Partition, hold: Hold, *, changed: bool) -> Charged:
+def _charged(p: Partition, tenant: str, hold: Hold, *, changed: bool) -> Charged:
     return Charged(
         p.stamp(),
         hold.charged_nano_usd,
@@ -171,4 +172,5 @@ def _charged(p: Partition, hold: Hold, *, changed: bool) -> Charged:
         hold.wallet[0] if hold.wallet else "",
         tuple(hold.drawn),
         p.values(hold.budgets),
+        p.suspended(tenant),
     )

@@ -13,6 +13,7 @@ from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
 from tallystick.store.asks import Stamp
+from tallystick.store.tenant_states import Suspension
 
 SESSION_LIFE_MS = 7_776_000_000
 RETRY_MS = 3_600_000
@@ -27,6 +28,8 @@ class Partition:
 
     retention_ms: int
     meta: dict[str, int] = field(default_factory=dict)
+    suspensions: dict[str, Suspension] = field(default_factory=dict)
+    """By tenant; in the key `meta`, too, but no numbers."""
     count: dict[str, int] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     """The fields of `count` that are no numbers: lots, grants' periods, alerts that fired."""
@@ -45,6 +48,10 @@ class Partition:
     def version(self, tenant: str) -> int:
         """The policy version in force."""
         return self.meta.get(f"policy:{tenant}", 0)
+
+    def suspended(self, tenant: str) -> bool:
+        """Whether a tenant is switched off."""
+        return tenant in self.suspensions
 
     def append(self, kind: str, tenant: str, entry_id: str, **fields: object) -> None:
         """Appends a ledger entry."""

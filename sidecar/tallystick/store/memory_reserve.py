@@ -36,7 +36,8 @@ def reserve(p: Partition, plan: Plan, ask: ReserveAsk) -> Held | Refused:
     refusals: list[tuple[Reason, int]] = []
     for k, each in enumerate(ask.tries, 1):
         taken, values = Taken(each.nano_usd, each.tokens), p.values(each.plan.budgets)
-        reason, binds, payer = decide(each.plan, each.refusal, values, taken, funds=funds, soft=each.soft)
+        refusal = Reason.TENANT_SUSPENDED if p.suspended(plan.tenant) else each.refusal
+        reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=each.soft)
         if reason:
             refusals.append((reason, binds))
             continue
@@ -74,13 +75,15 @@ def _hold(p: Partition, ask: ReserveAsk, chosen: Try, payer: Opened | None, why:
     p.opened(1)
 
 
-def weigh_extension(p: Partition, hold: Hold, ask: ExtendAsk) -> Refused | None:
+def weigh_extension(p: Partition, tenant: str, hold: Hold, ask: ExtendAsk) -> Refused | None:
     """What refuses more of a hold; None where it fits."""
     lines = hold.budgets
     values = p.values(lines)
     taken = Taken(ask.nano_usd, ask.tokens, 0, 0)
     limits = [(line.unit, limit, rank) for line, (limit, rank) in zip(lines, ask.limits, strict=True)]
     reason, binds = weigh(limits, values, taken)
+    if p.suspended(tenant):
+        reason, binds = Reason.TENANT_SUSPENDED, 0
     if hold.wallet:
         counter, unit = hold.wallet
         balance, held = (p.count.get(f"{counter}:{suffix}", 0) for suffix in "bh")

@@ -14,8 +14,8 @@ from tallystick.store.scripts import load_script
 from tallystick.store.wire import Receiver, Wire, bulks, encode
 
 SCRIPTS = (
-    *("reserve", "settle", "release", "extend", "balance", "charge", "take"),
-    *("credit", "move", "apply_policy", "learn", "sweep"),
+    *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
+    *("credit", "move", "apply_policy", "suspend", "learn", "sweep"),
     *("make_token", "revoke_token", "list_tokens"),
 )
 
@@ -33,6 +33,7 @@ PASSING = (
 """Store errors that another time may not bring."""
 
 RETRY_S = 0.2
+SCAN_COUNT = 1_000
 KEYS = 6
 COMMAND_CELLS = 3 + KEYS
 """Of a script's command, before its arguments."""
@@ -100,6 +101,15 @@ class ScriptRunner:
     async def ask(self, *command: bytes | str | int) -> Any:
         """The reply to a plain command."""
         return checked(await self._wire.run(encode(command)))
+
+    async def scan(self, key: str, pattern: str) -> dict[str, bytes]:
+        """Fields of a hash; they are read in several steps, so not at one moment."""
+        found, cursor = dict[str, bytes](), b"0"
+        while True:
+            cursor, cells = await self.ask("HSCAN", key, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            found.update({cells[i].decode(): cells[i + 1] for i in range(0, len(cells), 2)})
+            if cursor == b"0":
+                return found
 
     async def run(self, name: str, tenant: str, args: Sequence[object]) -> list[Any]:
         """The reply of a script on a tenant's partition."""

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from tallystick.core.errors import (
     FundsMissing,
     IdMismatch,
-    PolicyConflict,
     ReservationEnded,
     ReservationNotFound,
 )
-from tallystick.core.hold import Hold, read_hold
+from tallystick.core.hold import read_hold
 from tallystick.core.learning import FADE_ABOVE, IDLE_MS, MOST_PAIRS, Counts, Pair, pack, unpack
-from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account
 from tallystick.core.packing import compact
 from tallystick.core.plan import Plan
@@ -49,23 +47,24 @@ from tallystick.store.asks import (
     SettleAsk,
     Settled,
     Stamp,
-    StoredPolicy,
     Swept,
 )
 from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
 from tallystick.store.script_runner import ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
+from tallystick.store.valkey_holds import HoldsOnValkey
+from tallystick.store.valkey_ledger import LedgerOnValkey
+from tallystick.store.valkey_tenants import TenantsOnValkey
 from tallystick.store.valkey_tokens import TokensOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 """The first element of every script's reply."""
 
-SCAN_COUNT = 1_000
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, TokensOnValkey):
+class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -186,7 +185,8 @@ class ValkeyStore(ChargingOnValkey, TokensOnValkey):
         cells, width = reply[4], len(ACCOUNT)
         second = (first := width * len(plan.wallets)) + 2 * len(plan.budgets)
         accounts = [account_of(cells[i : i + width]) for i in range(0, first, width)]
-        return Counters(stamp_of(reply), accounts, values_of(cells[first:second]), values_of(cells[second:]))
+        values, spent = values_of(cells[first:second]), values_of(cells[second:])
+        return Counters(stamp_of(reply), accounts, values, spent, reply[5] == 1)
 
     async def credit(self, tenant: str, ask: CreditAsk) -> Account:
         """See `Store.credit`."""
@@ -211,50 +211,19 @@ class ValkeyStore(ChargingOnValkey, TokensOnValkey):
 
     async def wallets(self, tenant: str) -> dict[str, Account]:
         """See `Store.wallets`."""
-        found = await self._scan(tenant, f"{tenant}:w:*")
+        found = await self._scan(tenant, "w:*")
         counters = sorted({name[:-2] for name in found})
         return {c: account_of([found.get(f"{c}:{suffix}") for suffix in ACCOUNT]) for c in counters}
 
     async def budgets(self, tenant: str) -> dict[str, tuple[int, int]]:
         """See `Store.budgets`."""
-        found = await self._scan(tenant, f"{tenant}:b:*:[sh]")
+        found = await self._scan(tenant, "b:*:[sh]")
         counters = sorted({name[:-2] for name in found})
         return {c: (int(found.get(f"{c}:s", 0)), int(found.get(f"{c}:h", 0))) for c in counters}
 
     async def _scan(self, tenant: str, pattern: str) -> dict[str, bytes]:
-        """Counters are read in several steps, so not at one moment."""
-        key, cursor = partition_keys(self._runner.partition(tenant))[1], b"0"
-        found: dict[str, bytes] = {}
-        while True:
-            cursor, cells = await self._runner.ask(
-                "HSCAN", key, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT
-            )
-            found.update({cells[i].decode(): cells[i + 1] for i in range(0, len(cells), 2)})
-            if cursor == b"0":
-                return found
-
-    async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
-        """See `Store.hold`."""
-        key = partition_keys(self._runner.partition(tenant))[2]
-        text = await self._runner.ask("HGET", key, f"{tenant}:r:{reservation_id}")
-        return read_hold(text.decode()) if text else None
-
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
-        """See `Store.apply_policy`."""
-        args = [tenant, document, "" if expected is None else expected]
-        reply = await self._runner.run("apply_policy", tenant, args)
-        if reply[0] == MISMATCH:
-            raise PolicyConflict(f"version {int(reply[1])} is in force, not {expected}")
-        return int(reply[1]), reply[0] == ALLOW
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """See `Store.policy`."""
-        keys = partition_keys(self._runner.partition(tenant))
-        version = await self._runner.ask("HGET", keys[0], f"policy:{tenant}")
-        if version is None:
-            return None
-        document = await self._runner.ask("HGET", keys[5], f"{tenant}:{int(version)}")
-        return StoredPolicy(document.decode(), int(version))
+        key = partition_keys(self._runner.partition(tenant))[1]
+        return await self._runner.scan(key, f"{tenant}:{pattern}")
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""
@@ -269,18 +238,6 @@ class ValkeyStore(ChargingOnValkey, TokensOnValkey):
         message = self._runner.message("sweep", partition, [limit, self._retention_ms])
         now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", message)
         return Swept(Stamp(now_ms, int(seq), int(epoch)), open_holds, more == 1)
-
-    async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
-        """See `Store.ledger`."""
-        key, start = partition_keys(partition)[4], "-" if after == "0" else f"({after}"
-        rows = await self._runner.ask("XRANGE", key, start, "+", "COUNT", count)
-        return [
-            Entry(
-                row_id.decode(),
-                {cells[i].decode(): cells[i + 1].decode() for i in range(0, len(cells), 2)},
-            )
-            for row_id, cells in rows
-        ]
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""

@@ -64,8 +64,7 @@ def _cells(ask: ChargeAsk) -> list[object]:
 
 
 def _charged(reply: list[Any], *, changed: bool) -> Charged:
-    _, _, _, _, nano_usd, tokens, wallet, drawn, values = reply
+    _, _, _, _, nano_usd, tokens, wallet, drawn, values, suspended = reply
     lots = tuple(read_lots(drawn.decode()))
-    return Charged(
-        stamp_of(reply), int(nano_usd), int(tokens), changed, wallet.decode(), lots, values_of(values)
-    )
+    amounts, counters = (int(nano_usd), int(tokens)), values_of(values)
+    return Charged(stamp_of(reply), *amounts, changed, wallet.decode(), lots, counters, suspended == 1)

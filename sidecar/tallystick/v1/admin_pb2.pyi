@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
 from tallystick.v1 import token_pb2 as _token_pb2
@@ -12,16 +13,349 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class HoldState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOLD_STATE_UNSPECIFIED: _ClassVar[HoldState]
+    HOLD_STATE_OPEN: _ClassVar[HoldState]
+    HOLD_STATE_EXPIRED: _ClassVar[HoldState]
+    HOLD_STATE_ESTIMATED: _ClassVar[HoldState]
+    HOLD_STATE_SETTLED: _ClassVar[HoldState]
+    HOLD_STATE_RELEASED: _ClassVar[HoldState]
+
 class OnExhausted(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ON_EXHAUSTED_UNSPECIFIED: _ClassVar[OnExhausted]
     ON_EXHAUSTED_DENY: _ClassVar[OnExhausted]
     ON_EXHAUSTED_ALERT: _ClassVar[OnExhausted]
     ON_EXHAUSTED_DOWNGRADE: _ClassVar[OnExhausted]
+HOLD_STATE_UNSPECIFIED: HoldState
+HOLD_STATE_OPEN: HoldState
+HOLD_STATE_EXPIRED: HoldState
+HOLD_STATE_ESTIMATED: HoldState
+HOLD_STATE_SETTLED: HoldState
+HOLD_STATE_RELEASED: HoldState
 ON_EXHAUSTED_UNSPECIFIED: OnExhausted
 ON_EXHAUSTED_DENY: OnExhausted
 ON_EXHAUSTED_ALERT: OnExhausted
 ON_EXHAUSTED_DOWNGRADE: OnExhausted
+
+class SuspendTenantRequest(_message.Message):
+    __slots__ = ("tenant", "by", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SuspendTenantResponse(_message.Message):
+    __slots__ = ("suspension", "changed")
+    SUSPENSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    suspension: Suspension
+    changed: bool
+    def __init__(self, suspension: _Optional[_Union[Suspension, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class Suspension(_message.Message):
+    __slots__ = ("since", "by", "reason")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    by: str
+    reason: str
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeTenantRequest(_message.Message):
+    __slots__ = ("tenant", "by", "reason")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeTenantResponse(_message.Message):
+    __slots__ = ("changed",)
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    changed: bool
+    def __init__(self, changed: _Optional[bool] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("suspended", "page_size", "page_token")
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    suspended: bool
+    page_size: int
+    page_token: str
+    def __init__(self, suspended: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "next_page_token")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[Tenant]
+    next_page_token: str
+    def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Tenant(_message.Message):
+    __slots__ = ("name", "policy_version", "suspension")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SUSPENSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    policy_version: int
+    suspension: Suspension
+    def __init__(self, name: _Optional[str] = ..., policy_version: _Optional[int] = ..., suspension: _Optional[_Union[Suspension, _Mapping]] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("reservation_id", "state", "subject", "model", "held", "charged", "wallet", "wallet_group", "reserved_at", "expires_at")
+    class SubjectEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_FIELD_NUMBER: _ClassVar[int]
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    WALLET_GROUP_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    reservation_id: str
+    state: HoldState
+    subject: _containers.ScalarMap[str, str]
+    model: str
+    held: _budget_pb2.Cost
+    charged: _budget_pb2.Cost
+    wallet: str
+    wallet_group: str
+    reserved_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, reservation_id: _Optional[str] = ..., state: _Optional[_Union[HoldState, str]] = ..., subject: _Optional[_Mapping[str, str]] = ..., model: _Optional[str] = ..., held: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., charged: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., reserved_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListHoldsRequest(_message.Message):
+    __slots__ = ("tenant", "states", "subject", "older_than", "page_size", "page_token")
+    class SubjectEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    states: _containers.RepeatedScalarFieldContainer[HoldState]
+    subject: _containers.ScalarMap[str, str]
+    older_than: _duration_pb2.Duration
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., states: _Optional[_Iterable[_Union[HoldState, str]]] = ..., subject: _Optional[_Mapping[str, str]] = ..., older_than: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListHoldsResponse(_message.Message):
+    __slots__ = ("holds", "next_page_token")
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    holds: _containers.RepeatedCompositeFieldContainer[Hold]
+    next_page_token: str
+    def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ResolveHoldRequest(_message.Message):
+    __slots__ = ("tenant", "reservation_id", "settle", "settle_as_held", "release", "extend", "by", "reason")
+    class AsHeld(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class GiveBack(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_AS_HELD_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    EXTEND_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reservation_id: str
+    settle: _budget_pb2.Cost
+    settle_as_held: ResolveHoldRequest.AsHeld
+    release: ResolveHoldRequest.GiveBack
+    extend: _duration_pb2.Duration
+    by: str
+    reason: str
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., settle: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ..., settle_as_held: _Optional[_Union[ResolveHoldRequest.AsHeld, _Mapping]] = ..., release: _Optional[_Union[ResolveHoldRequest.GiveBack, _Mapping]] = ..., extend: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResolveHoldResponse(_message.Message):
+    __slots__ = ("hold", "changed")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    hold: Hold
+    changed: bool
+    def __init__(self, hold: _Optional[_Union[Hold, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class TailLedgerRequest(_message.Message):
+    __slots__ = ("tenant", "kinds", "position", "since", "from_now", "follow")
+    class FromNow(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_NOW_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    position: str
+    since: _timestamp_pb2.Timestamp
+    from_now: TailLedgerRequest.FromNow
+    follow: bool
+    def __init__(self, tenant: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ..., position: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., from_now: _Optional[_Union[TailLedgerRequest.FromNow, _Mapping]] = ..., follow: _Optional[bool] = ...) -> None: ...
+
+class TailLedgerResponse(_message.Message):
+    __slots__ = ("entries", "position")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LedgerEntry]
+    position: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., position: _Optional[str] = ...) -> None: ...
+
+class LedgerEntry(_message.Message):
+    __slots__ = ("partition", "id", "kind", "at", "tenant", "of", "fields")
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    id: str
+    kind: str
+    at: _timestamp_pb2.Timestamp
+    tenant: str
+    of: str
+    fields: _containers.ScalarMap[str, str]
+    def __init__(self, partition: _Optional[int] = ..., id: _Optional[str] = ..., kind: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., of: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class WatchEventsRequest(_message.Message):
+    __slots__ = ("tenant", "position", "since")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    position: str
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., position: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class WatchEventsResponse(_message.Message):
+    __slots__ = ("events", "position")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    position: str
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., position: _Optional[str] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("id", "at", "tenant", "alert", "policy_applied", "tenant_suspended", "tenant_resumed", "funds_granted")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    TENANT_SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    TENANT_RESUMED_FIELD_NUMBER: _ClassVar[int]
+    FUNDS_GRANTED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    at: _timestamp_pb2.Timestamp
+    tenant: str
+    alert: Alert
+    policy_applied: PolicyApplied
+    tenant_suspended: TenantSuspended
+    tenant_resumed: TenantResumed
+    funds_granted: FundsGranted
+    def __init__(self, id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., policy_applied: _Optional[_Union[PolicyApplied, _Mapping]] = ..., tenant_suspended: _Optional[_Union[TenantSuspended, _Mapping]] = ..., tenant_resumed: _Optional[_Union[TenantResumed, _Mapping]] = ..., funds_granted: _Optional[_Union[FundsGranted, _Mapping]] = ...) -> None: ...
+
+class Alert(_message.Message):
+    __slots__ = ("budget", "group", "unit", "percent", "used", "limit", "reservation_id", "window_start", "window_end")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_START_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_END_FIELD_NUMBER: _ClassVar[int]
+    budget: str
+    group: str
+    unit: _budget_pb2.Unit
+    percent: int
+    used: int
+    limit: int
+    reservation_id: str
+    window_start: _timestamp_pb2.Timestamp
+    window_end: _timestamp_pb2.Timestamp
+    def __init__(self, budget: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ..., reservation_id: _Optional[str] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PolicyApplied(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class TenantSuspended(_message.Message):
+    __slots__ = ("by", "reason")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    reason: str
+    def __init__(self, by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TenantResumed(_message.Message):
+    __slots__ = ("by", "reason")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    reason: str
+    def __init__(self, by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FundsGranted(_message.Message):
+    __slots__ = ("wallet", "group", "unit", "amount", "lapsed", "expires_at")
+    WALLET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    LAPSED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    wallet: str
+    group: str
+    unit: _budget_pb2.Unit
+    amount: int
+    lapsed: int
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, wallet: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., amount: _Optional[int] = ..., lapsed: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ApplyPolicyRequest(_message.Message):
     __slots__ = ("document", "expected_version")
@@ -188,19 +522,25 @@ class ReclaimFundsResponse(_message.Message):
     def __init__(self, to: _Optional[_Union[_budget_pb2.WalletState, _Mapping]] = ..., transfer_id: _Optional[str] = ..., reclaimed: _Optional[int] = ..., **kwargs) -> None: ...
 
 class ListWalletsRequest(_message.Message):
-    __slots__ = ("tenant",)
+    __slots__ = ("tenant", "page_size", "page_token")
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListWalletsResponse(_message.Message):
-    __slots__ = ("wallets",)
+    __slots__ = ("wallets", "next_page_token")
     WALLETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     wallets: _containers.RepeatedCompositeFieldContainer[_budget_pb2.WalletState]
-    def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, wallets: _Optional[_Iterable[_Union[_budget_pb2.WalletState, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListBudgetsRequest(_message.Message):
-    __slots__ = ("tenant", "budget", "group")
+    __slots__ = ("tenant", "budget", "group", "page_size", "page_token")
     class GroupEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -211,18 +551,24 @@ class ListBudgetsRequest(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     budget: str
     group: _containers.ScalarMap[str, str]
-    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[_Mapping[str, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListBudgetsResponse(_message.Message):
-    __slots__ = ("budgets", "truncated")
+    __slots__ = ("budgets", "truncated", "next_page_token")
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     budgets: _containers.RepeatedCompositeFieldContainer[ListedBudget]
     truncated: bool
-    def __init__(self, budgets: _Optional[_Iterable[_Union[ListedBudget, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, budgets: _Optional[_Iterable[_Union[ListedBudget, _Mapping]]] = ..., truncated: _Optional[bool] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListedBudget(_message.Message):
     __slots__ = ("state", "window", "on_exhausted")

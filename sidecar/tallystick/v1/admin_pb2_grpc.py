@@ -27,7 +27,12 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
 
     def __init__(self, channel):
@@ -36,6 +41,41 @@ class AdminServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.SuspendTenant = channel.unary_unary(
+                '/tallystick.v1.AdminService/SuspendTenant',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/tallystick.v1.AdminService/ResumeTenant',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListTenants',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListHolds',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
+        self.ResolveHold = channel.unary_unary(
+                '/tallystick.v1.AdminService/ResolveHold',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
+                _registered_method=True)
+        self.TailLedger = channel.unary_stream(
+                '/tallystick.v1.AdminService/TailLedger',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/tallystick.v1.AdminService/WatchEvents',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.ApplyPolicy = channel.unary_unary(
                 '/tallystick.v1.AdminService/ApplyPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.SerializeToString,
@@ -94,8 +134,82 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
+
+    def SuspendTenant(self, request, context):
+        """Switches a tenant off. Once this is answered every Reserve of it, on every
+        sidecar, is refused with REASON_TENANT_SUSPENDED, and so are extensions by
+        money and checks of rate limits; an answer that was given before is given
+        again. What is under way can be settled, released, charged and given more
+        time. NOT_FOUND when the tenant has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """Switches a tenant on again. NOT_FOUND when it has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """The tenants that have a policy, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """The reservations of a tenant, the soonest to expire first; after those the
+        ended ones, the soonest to be forgotten first. Charges without a
+        reservation are not in it. A page may be short, or empty, and be followed
+        by another; a hold that ends or is extended meanwhile may come twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveHold(self, request, context):
+        """Ends a reservation that nobody ends, or gives it more time; the ledger
+        names who did it and why. What an administrator says was spent is an
+        estimate: a Settle of the caller with usage or cost corrects it, once, and
+        so it does after a release. FAILED_PRECONDITION when it was settled or
+        released already, or is not open and should get more time; the same again
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailLedger(self, request, context):
+        """Entries of the ledger, in the order in which they were written; those of
+        different tenants nearly so. A slow reader is waited for, and finds all the
+        same. When the sidecar drains or the store is away the stream ends with
+        UNAVAILABLE, and the last position goes on, on any sidecar. OUT_OF_RANGE
+        when entries after the position are no longer in the store;
+        RESOURCE_EXHAUSTED when too many streams are open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What happens that nobody is told by an answer: alerts, policies applied,
+        tenants suspended and resumed, grants. It is read from the ledger and ends
+        as TailLedger does; who goes on after a position misses none. A refusal is
+        no event, for it writes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ApplyPolicy(self, request, context):
         """Validates a policy and puts it in force on every sidecar from the next
@@ -185,6 +299,41 @@ class AdminServiceServicer:
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'ResolveHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveHold,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.SerializeToString,
+            ),
+            'TailLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailLedger,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.SerializeToString,
+            ),
             'ApplyPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyPolicy,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ApplyPolicyRequest.FromString,
@@ -249,8 +398,202 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Administers tenants' policies and wallets.
+    """Administers tenants, their policies and their wallets.
+
+    Lists come in pages: at most `page_size` at a time (1 to 1,000; 0: 1,000), and
+    with `next_page_token`, where there is more, the next page of the same
+    request. A token that was altered, or is of another request, is
+    INVALID_ARGUMENT; any sidecar of the store takes it, and it does not expire.
     """
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/SuspendTenant',
+            tallystick_dot_v1_dot_admin__pb2.SuspendTenantRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.SuspendTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ResumeTenant',
+            tallystick_dot_v1_dot_admin__pb2.ResumeTenantRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ResumeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListTenants',
+            tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListHolds',
+            tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ResolveHold',
+            tallystick_dot_v1_dot_admin__pb2.ResolveHoldRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ResolveHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.AdminService/TailLedger',
+            tallystick_dot_v1_dot_admin__pb2.TailLedgerRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.TailLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.AdminService/WatchEvents',
+            tallystick_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ApplyPolicy(request,

@@ -490,16 +490,18 @@ class BalanceRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
 
 class BalanceResponse(_message.Message):
-    __slots__ = ("wallets", "effective_wallet", "budgets", "policy_version")
+    __slots__ = ("wallets", "effective_wallet", "budgets", "policy_version", "suspended")
     WALLETS_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_WALLET_FIELD_NUMBER: _ClassVar[int]
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     wallets: _containers.RepeatedCompositeFieldContainer[WalletState]
     effective_wallet: str
     budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
     policy_version: int
-    def __init__(self, wallets: _Optional[_Iterable[_Union[WalletState, _Mapping]]] = ..., effective_wallet: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
+    suspended: bool
+    def __init__(self, wallets: _Optional[_Iterable[_Union[WalletState, _Mapping]]] = ..., effective_wallet: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., policy_version: _Optional[int] = ..., suspended: _Optional[bool] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("call",)

@@ -131,7 +131,7 @@ def test_every_reason_that_a_store_gives_can_be_explained() -> None:
         Reason.CONCURRENCY_LIMITED,
         Reason.BUDGET_EXHAUSTED,
     }
-    not_yet = {Reason.NONE, Reason.TENANT_SUSPENDED, Reason.STORE_UNAVAILABLE}
+    not_yet = {Reason.NONE, Reason.STORE_UNAVAILABLE}
     assert of_counters | set(FIXED_MESSAGES) | not_yet == set(Reason)
 
 

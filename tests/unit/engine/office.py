@@ -15,6 +15,7 @@ from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.engine.calls import Cost, CreditCall, ReserveCall, SettleCall, TokenEstimate
+from tallystick.engine.paging import Page
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import Again, Counters, Held, Refused, Released, Replayed, ReserveAsk
 from tallystick.store.keys import partition_of
@@ -69,6 +70,7 @@ class Office:
         self.engine = Engine(self.store, self.planner, tokens or TokenCounter(preload=False), self.metrics)
         self.engine.seal_with(KEY)
         self.administration = Administration(self.store, self.planner)
+        self.administration.pages.seal_with(KEY)
         self._ids = itertools.count(1)
 
     @property
@@ -98,6 +100,11 @@ class Office:
     async def settle(self, reservation_id: str, nano_usd: int, tally: bytes = b"") -> int:
         call = SettleCall("acme", reservation_id, "s", tally, Outcome.COMPLETED, Cost(nano_usd, 0))
         return (await self.engine.settle(call)).nano_usd
+
+
+def page(size: int = 1_000, token: str = "") -> Page:
+    """A page of the list that tests look at."""
+    return Page(size, "a list", token)
 
 
 def in_tokens(given: int, output: int | None) -> TokenEstimate:

@@ -13,7 +13,7 @@ from tallystick.core.lots import LotKind
 from tallystick.core.policy import Unit
 from tallystick.engine.calls import CreditCall, MoveCall, WalletRef
 from tallystick.store.asks import MoveKind
-from tests.unit.engine.office import Office
+from tests.unit.engine.office import Office, page
 
 CASCADE = "wallets: {user: {per: [user]}, team: {per: [team]}, org: {}}\n"
 GRANTED = "wallets: {user: {per: [user], grant: {amount: 0.0000001 USD, every: month}}}\n"
@@ -80,7 +80,7 @@ async def check(office: Office, steps: list[Step]) -> None:
     for number, step in enumerate(steps):
         with contextlib.suppress(FundsMissing, InvalidArgument):  # it is refused, and changes nothing
             funds += await take(office, step, number)
-        states = await office.administration.wallets("acme")
+        states = (await office.administration.wallets("acme", page())).found
         assert sum(state.funds for state in states) == funds
         for state in states:
             assert sum(lot.amount for lot in state.lots) == max(0, state.balance)
@@ -117,16 +117,16 @@ async def test_an_expiry_must_be_in_the_future(office: Office) -> None:
 
 async def test_wallets_are_listed_with_what_this_period_grants(office: Office) -> None:
     await office.apply(GRANTED)
-    assert await office.administration.wallets("acme") == []
+    assert (await office.administration.wallets("acme", page())).found == []
     await office.administration.credit(credit_call(7))
     await office.reserve(107, reservation_id="one")
     await office.settle("one", 140)
-    (debt,) = await office.administration.wallets("acme")
+    (debt,) = (await office.administration.wallets("acme", page())).found
     assert (debt.available, debt.lots) == (-33, ())
     office.store.ahead_ms = 31 * DAY_MS
     office.planner.clock.put_right(office.planner.clock.now_ms() + office.store.ahead_ms)
     entries = len(office.partition.log)
-    (wallet,) = await office.administration.wallets("acme")
+    (wallet,) = (await office.administration.wallets("acme", page())).found
     assert (wallet.funds, wallet.spent, wallet.available) == (207, 140, 67)
     assert [(lot.id, lot.amount) for lot in wallet.lots] == [("grant", 67)]
     assert len(office.partition.log) == entries
@@ -144,7 +144,7 @@ async def test_a_wallet_that_the_policy_has_no_more_is_granted_nothing(office: O
     await office.apply(CASCADE)
     await office.administration.credit(credit_call(7))
     await office.apply(f"wallets: {wallets}")
-    (state,) = await office.administration.wallets("acme")
+    (state,) = (await office.administration.wallets("acme", page())).found
     assert (state.name, state.group, state.unit) == ("user", "user=alice", Unit.NANO_USD)
     assert state.available == 7
 

@@ -1,5 +1,7 @@
 """The budgets of a policy as their administrator sees them, on the store in memory and as a pure function."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +11,10 @@ from tallystick.core.errors import InvalidArgument, PolicyNotFound
 from tallystick.core.matching import budget_line
 from tallystick.core.policy import Budget, Policy, Unit
 from tallystick.core.windows import Span, Window
-from tallystick.engine.budget_list import MOST_STATES, BudgetList, list_budgets
+from tallystick.engine import Administration
+from tallystick.engine.budget_list import ListedBudget, list_budgets
 from tallystick.engine.calls import BudgetsCall
-from tests.unit.engine.office import Office
+from tests.unit.engine.office import Office, page
 
 DAY_MS = 86_400_000
 NOW_MS = 1_760_000_000_000
@@ -27,12 +30,16 @@ DAILY = Budget("daily", 100, Unit.NANO_USD, Window(Span.DAY), per=("user",))
 TEAMS = Budget("teams", 100, Unit.NANO_USD, Window(Span.TOTAL), per=("team", "user"))
 
 
-def rows(listed: BudgetList) -> list[tuple[str, str, int, int]]:
-    return [(budget.name, state.line.group, state.spent, state.held) for budget, state in listed.found]
+def rows(listed: Sequence[ListedBudget]) -> list[tuple[str, str, int, int]]:
+    return [(budget.name, state.line.group, state.spent, state.held) for budget, state in listed]
 
 
 def asked(budget: str = "", **group: str) -> BudgetsCall:
     return BudgetsCall("acme", budget, group)
+
+
+async def listed_by(administration: Administration, call: BudgetsCall) -> Sequence[ListedBudget]:
+    return (await administration.budgets(call, page())).found
 
 
 def counter(budget: Budget, group: str, now_ms: int = NOW_MS) -> str:
@@ -44,7 +51,7 @@ async def test_every_group_is_there_the_fullest_first_and_what_nobody_used_at_0(
     await office.reserve(5, subject={"user": "alice"})
     await office.reserve(30, subject={"user": "b,o=b"}, reservation_id="b")
     await office.settle("b", 40)
-    listed = await office.administration.budgets(asked())
+    listed = await listed_by(office.administration, asked())
     assert rows(listed) == [
         ("daily", "user=b,o=b", 40, 0),
         ("daily", "user=alice", 0, 5),
@@ -52,8 +59,7 @@ async def test_every_group_is_there_the_fullest_first_and_what_nobody_used_at_0(
         ("flight", "", 0, 1),
         ("rolls", "", 40, 5),
     ]
-    assert not listed.truncated
-    for budget, state in listed.found:
+    for budget, state in listed:
         assert (state.line.name, state.line.limit) == (budget.name, budget.limit)
         assert budget.name == "team-day" or state.line.counter in await office.store.budgets("acme")
 
@@ -64,7 +70,7 @@ async def test_a_window_that_ended_is_left_out(office: Office) -> None:
     office.store.ahead_ms = DAY_MS
     office.planner.clock.put_right(office.planner.clock.now_ms() + DAY_MS)
     assert len(await office.store.budgets("acme")) == 3
-    listed = await office.administration.budgets(asked())
+    listed = await listed_by(office.administration, asked())
     assert rows(listed) == [
         ("daily", "", 0, 0),
         ("team-day", "", 0, 0),
@@ -86,7 +92,7 @@ async def test_what_a_budget_counted_before_it_was_another_is_left_out(office: O
     await office.apply(RULES)
     await office.reserve(5)
     await office.apply(f"budgets: {{daily: {changed}}}")
-    assert rows(await office.administration.budgets(asked())) == [("daily", "", 0, 0)]
+    assert rows(await listed_by(office.administration, asked())) == [("daily", "", 0, 0)]
 
 
 async def test_one_budget_and_one_group(office: Office) -> None:
@@ -94,22 +100,22 @@ async def test_one_budget_and_one_group(office: Office) -> None:
     for team, user in (("search", "alice"), ("search", "bob"), ("ads, and more", "alice")):
         await office.reserve(5, subject={"team": team, "user": user})
     administration = office.administration
-    assert {row[0] for row in rows(await administration.budgets(asked("daily")))} == {"daily"}
-    search = rows(await administration.budgets(asked("team-day", team="search")))
+    assert {row[0] for row in rows(await listed_by(administration, asked("daily")))} == {"daily"}
+    search = rows(await listed_by(administration, asked("team-day", team="search")))
     assert search == [
         ("team-day", "team=search,user=alice", 0, 5),
         ("team-day", "team=search,user=bob", 0, 5),
     ]
-    ads = rows(await administration.budgets(asked("team-day", user="alice", team="ads, and more")))
+    ads = rows(await listed_by(administration, asked("team-day", user="alice", team="ads, and more")))
     assert ads == [("team-day", "team=ads, and more,user=alice", 0, 5)]
-    unused = rows(await administration.budgets(asked("team-day", user="zoe", team="ads")))
+    unused = rows(await listed_by(administration, asked("team-day", user="zoe", team="ads")))
     assert unused == [("team-day", "team=ads,user=zoe", 0, 0)]
-    assert rows(await administration.budgets(asked("team-day", user="zoe"))) == [("team-day", "", 0, 0)]
+    assert rows(await listed_by(administration, asked("team-day", user="zoe"))) == [("team-day", "", 0, 0)]
 
 
 async def test_what_there_is_not_is_said(office: Office) -> None:
     with pytest.raises(PolicyNotFound, match="tenant acme has no policy"):
-        await office.administration.budgets(asked())
+        await listed_by(office.administration, asked())
     await office.apply(RULES)
     for call, text in (
         (asked("dayly"), r"budget: expected a budget of the policy \(daily, team-day, flight, rolls\), got"),
@@ -118,16 +124,26 @@ async def test_what_there_is_not_is_said(office: Office) -> None:
         (asked("flight", user="a"), "group: expected values of the budget's per: nothing"),
     ):
         with pytest.raises(InvalidArgument, match=text):
-            await office.administration.budgets(call)
+            await listed_by(office.administration, call)
 
 
-@pytest.mark.parametrize("more", [0, 1])
-def test_so_many_and_no_more(more: int) -> None:
-    counters = {counter(DAILY, f"user=u{n}"): (n, 0) for n in range(MOST_STATES - 1 + more)}
-    listed = list_budgets(Policy("acme", 1, budgets=(DAILY, TEAMS)), asked(), counters, NOW_MS)
-    assert len(listed.found) == MOST_STATES
-    assert listed.truncated is bool(more)
-    assert listed.found[0].state.spent == MOST_STATES - 2 + more
+@pytest.mark.parametrize("size", [1, 2, 7, 11, 12, 13, 1_000])
+async def test_pages_together_are_the_list(office: Office, size: int) -> None:
+    await office.apply(RULES)
+    for number in range(9):
+        await office.reserve(number, subject={"user": f"u{number}"})
+    whole = await listed_by(office.administration, asked())
+    found, token = list[ListedBudget](), ""
+    while True:
+        cut = await office.administration.budgets(asked(), page(size, token))
+        assert len(cut.found) <= size
+        found += cut.found
+        token = cut.token
+        if not token:
+            break
+        assert len(cut.found) == size
+    assert found == whole
+    assert len(whole) == 12
 
 
 AMOUNTS = st.integers(-(2**70), 2**70)
@@ -138,8 +154,8 @@ AMOUNTS = st.integers(-(2**70), 2**70)
 def test_each_group_is_there_once_whatever_its_name(used: dict[str, tuple[int, int]]) -> None:
     counters = {counter(DAILY, group_text(("user",), {"user": user})): both for user, both in used.items()}
     ended = {counter(DAILY, "user=x", NOW_MS - DAY_MS): (7, 7)}
-    listed = list_budgets(Policy("acme", 1, budgets=(DAILY,)), asked(), counters | ended, NOW_MS)
-    states = [state for _, state in listed.found]
+    listed = list_budgets(Policy("acme", 1, budgets=(DAILY,)), asked(), counters | ended, NOW_MS, (0, 99))
+    states = [state for _, state in listed]
     if used:
         assert {state.line.group.removeprefix("user="): (state.spent, state.held) for state in states} == used
         assert {state.line.counter for state in states} == set(counters)

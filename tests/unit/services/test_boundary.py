@@ -67,6 +67,7 @@ EXAMPLES = {
     errors.FundsMissing("5 are available, not 6"): grpc.StatusCode.FAILED_PRECONDITION,
     errors.PolicyNotFound("none"): grpc.StatusCode.NOT_FOUND,
     errors.PolicyConflict("another"): grpc.StatusCode.ABORTED,
+    errors.LedgerGap("gone"): grpc.StatusCode.OUT_OF_RANGE,
     errors.Overloaded("many"): grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Draining("draining"): grpc.StatusCode.UNAVAILABLE,
     errors.StoreUnavailable("away"): grpc.StatusCode.UNAVAILABLE,

@@ -7,6 +7,7 @@ local META, COUNT, HOLD, DUE, LOG, POLICY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 local call, format = redis.call, string.format
 
 local now, now_text, seq, seq_text, epoch, open, version, written
+local SUSPENDED, suspended = 1, nil -- the reason's number; what META tells of it, false where the tenant is not
 
 -- A number as text; to format one is dear, so what is needed twice is kept.
 local function int(number)
@@ -14,10 +15,11 @@ local function int(number)
 end
 
 local function begin(tenant)
-  local meta = call('HMGET', META, 'seq', 'epoch', 'clock', 'time', 'open', 'policy:' .. tenant)
+  local meta = call('HMGET', META, 'seq', 'epoch', 'clock', 'time', 'open', 'policy:' .. tenant,
+    'suspended:' .. tenant)
   local time, set = call('TIME'), meta[4]
   seq, epoch, open = tonumber(meta[1] or 0), meta[2] or '1', tonumber(meta[5] or 0)
-  version = meta[6] or '0'
+  version, suspended = meta[6] or '0', meta[7]
   now = time[1] * 1000 + math.floor(time[2] / 1000)
   if set then -- the tests' seam: `+MS` and `-MS` shift the clock, `MS` stops it
     now = set:find('^[+-]') and now + set or tonumber(set)

@@ -86,7 +86,7 @@ end
 -- counter can change comes first, but for that of a call which no wallet is for: there
 -- the budgets are asked before.
 local function try(t, at)
-  local refusal = ARGV[at + 2] + 0
+  local refusal = suspended and SUSPENDED or ARGV[at + 2] + 0
   t.nano, t.tokens, t.payer = ARGV[at], ARGV[at + 1], 0
   t.amounts = unit_amounts(t.nano, t.tokens, '1')
   if refusal ~= 0 and refusal ~= NO_FUNDS then

@@ -5,7 +5,8 @@
 -- ARGV  1 tenant  2 policy version  3 valid from  4 valid until (ms, exclusive)
 --   5 retention ms  6 how long the answer is kept, ms  7 … the charge (see _direct)
 -- Replies, `values` being spent and held of each budget by now:
---   {0 CHARGED, now, seq, epoch, nano_usd, tokens, wallet counter, lots drawn as JSON or '', values}
+--   {0 CHARGED, now, seq, epoch, nano_usd, tokens, wallet counter, lots drawn as JSON or '', values,
+--      1 where the tenant is suspended}
 --   {2 AGAIN, now, policy version}   {3 REPLAY, …}: the same; nothing changed   {4 MISMATCH}
 -- include _begin _counts _exact _amounts _ends _grants _move _direct
 local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
@@ -13,7 +14,7 @@ local c = read_charge(tenant, 7)
 
 local function answer(code, hold)
   return {code, now, seq, epoch, hold.charged_nano, hold.charged_tokens, hold.wallet,
-    #hold.drawn > 0 and cjson.encode(hold.drawn) or '', values_of(hold.budgets)}
+    #hold.drawn > 0 and cjson.encode(hold.drawn) or '', values_of(hold.budgets), suspended and 1 or 0}
 end
 
 begin(tenant)

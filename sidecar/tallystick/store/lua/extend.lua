@@ -48,7 +48,8 @@ if adds then
   local values = read_counts(fields)
   -- Neither a request nor a call in flight is added by an extension.
   local amounts = unit_amounts(nano, tokens, '0')
-  local reason, binds = weigh(budgets, values, 0, amounts)
+  local reason, binds = SUSPENDED, 0
+  if not suspended then reason, binds = weigh(budgets, values, 0, amounts) end
   if not reason and hold.wallet ~= '' then
     local amount = amounts[hold.wallet_unit]
     if amount ~= '0' and not fits(values[2 * n + 2] or '0', amount, '0', values[2 * n + 1] or '0') then

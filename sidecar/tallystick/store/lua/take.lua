@@ -24,6 +24,7 @@ end
 
 -- Why it does not fit, and what binds; else keeps the wallet that pays.
 local function judge(c, values)
+  if suspended then return SUSPENDED, 0 end
   if c.refusal > 0 then return c.refusal, 0 end
   local reason, binds = weigh(c.budgets, values, 0, c.needs)
   if reason then return reason, binds end

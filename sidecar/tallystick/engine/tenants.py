@@ -1,0 +1,41 @@
+"""The use-cases of those who switch tenants off and on."""
+
+from tallystick.engine.calls import SwitchCall
+from tallystick.engine.paging import Cut, Page, Pages
+from tallystick.store.base import Store
+from tallystick.store.tenant_states import Suspension, TenantState
+
+
+class Tenants:
+    """Suspends and resumes tenants, and lists them."""
+
+    def __init__(self, store: Store, pages: Pages) -> None:
+        self._store = store
+        self._pages = pages
+
+    async def suspend(self, call: SwitchCall) -> tuple[Suspension, bool]:
+        """Switches a tenant off; who did it first, and whether anything changed.
+
+        Raises:
+            PolicyNotFound, StoreUnavailable.
+        """
+        return await self._store.suspend(*call)
+
+    async def resume(self, call: SwitchCall) -> bool:
+        """Switches a tenant on again; whether anything changed.
+
+        Raises:
+            PolicyNotFound, StoreUnavailable.
+        """
+        return await self._store.resume(*call)
+
+    async def list(self, page: Page, *, suspended: bool) -> Cut[TenantState]:
+        """Tenants that have a policy, by name; or only those that are suspended.
+
+        Raises:
+            InvalidArgument, StoreUnavailable.
+        """
+        self._pages.place(page)  # a forged token needs no look at the store
+        found = await self._store.tenants()
+        chosen = [each for each in found if each.suspension or not suspended]
+        return self._pages.cut(chosen, page, lambda each: each.tenant)

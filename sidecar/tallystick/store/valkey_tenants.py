@@ -1,0 +1,73 @@
+"""The part of the store on Valkey or Redis that keeps what is said of tenants."""
+
+import asyncio
+
+from tallystick.core.errors import PolicyConflict, PolicyNotFound
+from tallystick.store.asks import StoredPolicy
+from tallystick.store.keys import partition_keys
+from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.tenant_states import Suspension, TenantState
+
+CHANGED, MISMATCH, UNKNOWN = 0, 4, 6
+
+
+class TenantsOnValkey:
+    """Their policies, and who is suspended."""
+
+    _runner: ScriptRunner
+
+    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
+        """See `Store.apply_policy`."""
+        args = [tenant, document, "" if expected is None else expected]
+        reply = await self._runner.run("apply_policy", tenant, args)
+        if reply[0] == MISMATCH:
+            raise PolicyConflict(f"version {int(reply[1])} is in force, not {expected}")
+        return int(reply[1]), reply[0] == CHANGED
+
+    async def policy(self, tenant: str) -> StoredPolicy | None:
+        """See `Store.policy`."""
+        keys = partition_keys(self._runner.partition(tenant))
+        version = await self._runner.ask("HGET", keys[0], f"policy:{tenant}")
+        if version is None:
+            return None
+        document = await self._runner.ask("HGET", keys[5], f"{tenant}:{int(version)}")
+        return StoredPolicy(document.decode(), int(version))
+
+    async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
+        """See `Store.suspend`."""
+        told, changed = await self._switch(tenant, "suspend", by, reason)
+        return _suspension(told), changed
+
+    async def resume(self, tenant: str, by: str, reason: str) -> bool:
+        """See `Store.resume`."""
+        return (await self._switch(tenant, "resume", by, reason))[1]
+
+    async def _switch(self, tenant: str, kind: str, by: str, reason: str) -> tuple[bytes, bool]:
+        reply = await self._runner.run("suspend", tenant, [tenant, kind, by, reason])
+        if reply[0] == UNKNOWN:
+            raise PolicyNotFound(f"tenant {tenant} has no policy")
+        return reply[1], reply[0] == CHANGED
+
+    async def tenants(self) -> list[TenantState]:
+        """See `Store.tenants`."""
+        partitions = range(self._runner.partitions)
+        found = await asyncio.gather(*(self._tenants_of(partition) for partition in partitions))
+        return sorted((each for states in found for each in states), key=lambda each: each.tenant)
+
+    async def _tenants_of(self, partition: int) -> list[TenantState]:
+        fields = await self._runner.scan(partition_keys(partition)[0], "*:*")
+        names = (name.partition(":")[2] for name in fields if name.startswith("policy:"))
+        return [
+            TenantState(
+                name,
+                int(fields[f"policy:{name}"]),
+                _suspension(told) if (told := fields.get(f"suspended:{name}")) else None,
+            )
+            for name in names
+        ]
+
+
+def _suspension(told: bytes) -> Suspension:
+    """From what `lua/suspend.lua` keeps."""
+    since_ms, by, reason = told.decode().split("\t")
+    return Suspension(int(since_ms), by, reason)
