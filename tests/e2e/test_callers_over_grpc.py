@@ -107,6 +107,8 @@ def test_of_a_request_it_is_known_whose_state_it_is_about(method: MethodDescript
     elif rule.scope is Scope.ITEMS:
         assert fields["requests"].is_repeated
         assert reach_of(method.input_type).tenants == (("requests",),)
+    elif rule.scope is Scope.EVERY:
+        assert not reach_of(method.input_type).tenants  # it is about none, and so about all
     else:
         assert {Scope.DOCUMENT: "document", Scope.DOMAIN: "domain"}[rule.scope] in fields
 
@@ -141,7 +143,8 @@ def test_a_caller_of_one_tenant_touches_no_other(
         assert f"expected {other}" in first.error.message
         assert second.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     else:
-        with fails(DENIED, f"expected {other}"):
+        told = "a caller of every tenant" if rule.scope is Scope.EVERY else f"expected {other}"
+        with fails(DENIED, told):
             asker(token, method, about(method, tenant))
     with guarded.admin() as admin:
         assert admin.ListBudgets(admin_pb2.ListBudgetsRequest(tenant=tenant)) == before
@@ -155,8 +158,9 @@ def test_a_method_takes_the_roles_of_its_rule_and_no_other(
 ) -> None:
     tenant = new_tenant()
     rule = RULES[method.containing_service.full_name][method.name]
+    owner = "*" if rule.scope is Scope.EVERY else tenant
     for role in ALL:
-        token = make(guarded, tenant, [role], name=role)
+        token = make(guarded, owner, [role], name=f"{tenant}-{role}")
         try:
             asker(token, method, about(method, tenant))
             code, text = grpc.StatusCode.OK, ""
@@ -166,7 +170,7 @@ def test_a_method_takes_the_roles_of_its_rule_and_no_other(
         assert (code is DENIED) == (role not in rule.roles), (role, code, text)
         assert code is not NOBODY
         if code is DENIED:
-            assert f"token {tenant}/{role} has not" in text
+            assert f"token {owner}/{tenant}-{role} has not" in text
 
 
 def test_a_caller_of_every_tenant_may_name_any(

@@ -400,6 +400,7 @@ def test_a_budget_is_shown_with_what_the_policy_says_of_it(cli: Cli) -> None:
         "priorities": {"low": 50},
         "overage": "2000000000",
         "truncated": False,
+        "next_page_token": "",
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from tallystick.core.errors import LedgerGap, StoreUnavailable
@@ -61,12 +62,8 @@ class LedgerTail:
             )
             for partition, entries in zip(partitions, found, strict=True):
                 _check_gap(places[partition], entries)
-            rows = [
-                TailedEntry(partition, entry)
-                for partition, entries in zip(partitions, found, strict=True)
-                for entry in entries
-            ]
-            for batch in _batches(call, sorted(rows, key=_at), places):
+            rows = _in_order(dict(zip(partitions, found, strict=True)))
+            for batch in _batches(call, rows, places):
                 yield Batch(batch, self._pages.token(call.page, _text(places)))
             if any(len(entries) == count for entries in found):
                 continue
@@ -114,8 +111,16 @@ def _is_meant(call: TailCall, fields: dict[str, str]) -> bool:
     return not call.tenant or fields["tenant"] == call.tenant
 
 
-def _at(row: TailedEntry) -> int:
-    return int(row.entry.fields["at"])
+def _in_order(found: dict[int, Sequence[Entry]]) -> list[TailedEntry]:
+    """By time; those of a partition as they stand there, even if its clock was put back."""
+    rows = list[tuple[int, TailedEntry]]()
+    for partition, entries in found.items():
+        latest = 0
+        for entry in entries:
+            latest = max(latest, int(entry.fields["at"]))
+            rows.append((latest, TailedEntry(partition, entry)))
+    rows.sort(key=itemgetter(0))
+    return [row for _, row in rows]
 
 
 def _text(places: dict[int, str]) -> str:
