@@ -14,7 +14,7 @@ from collections import deque
 
 import hiredis
 
-from tallystick.store.wire import encode
+from tallystick.store.resp import encode
 from tests.bench import workload
 from tests.bench.load import Load
 from tests.bench.measure import Sample, sample_of

@@ -15,7 +15,8 @@ from redis import Redis
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.wire import MOST_UNSENT_BYTES, Wire, encode
+from tallystick.store.resp import encode
+from tallystick.store.wire import MOST_UNSENT_BYTES, Wire
 from tests.servers import StoreServer, until
 
 PATIENCE_S = 30.0

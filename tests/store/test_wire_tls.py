@@ -12,7 +12,7 @@ import pytest
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.wire import encode
+from tallystick.store.resp import encode
 from tests.servers import REDIS, StoreServer
 from tests.store.test_wire import PATIENCE_S, wire_to
 

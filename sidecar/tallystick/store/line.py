@@ -10,7 +10,7 @@ from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
-from tallystick.store.wire import Reply
+from tallystick.store.wire import ConnectionLost, Reply
 
 MOST_TOGETHER = 32
 """So many calls leave without waiting for more, so that a script stays short."""
@@ -34,17 +34,21 @@ class Line:
 
     def join(self, call: bytes) -> "asyncio.Future[Any]":
         """The reply to a call, given as RESP."""
-        loop, party = asyncio.get_running_loop(), self._party
+        loop, party, connection = asyncio.get_running_loop(), self._party, self._runner.connection
         future: asyncio.Future[Any] = loop.create_future()
-        if not party.calls:
-            loop.call_soon(party.leave)
         party.calls.append(call)
         party.futures.append(future)
-        if len(party.calls) == MOST_TOGETHER:
-            party.leave()
+        count = len(party.calls)
+        if connection is None:
+            if count == 1:
+                loop.call_soon(party.set_exception, ConnectionLost("the store can't be reached"))
+        elif count == 1:
+            connection.send_for(party, party)
+        elif count == MOST_TOGETHER:
+            connection.flush()
         return future
 
-    def depart(self, party: "_Party") -> bytes:
+    def message(self, party: "_Party") -> bytes:
         """The command for a party; who comes now comes with the next one."""
         self._party = _Party(self)
         calls = party.calls
@@ -57,10 +61,6 @@ class Line:
             return await self._runner.evaluate(self._script, message)
         return await self._runner.refused(refusal, self._script, message)
 
-    def send(self, message: bytes, party: "_Party") -> None:
-        """Sends the command of a party."""
-        self._runner.send(message, party)
-
 
 class _Party:
     """Calls that go together; it receives their reply from the wire."""
@@ -72,10 +72,10 @@ class _Party:
         self.calls: list[bytes] = []
         self.futures: list[asyncio.Future[Any]] = []
 
-    def leave(self) -> None:
+    def depart(self) -> bytes:
         if not self._message:
-            self._message = self._line.depart(self)
-            self._line.send(self._message, self)
+            self._message = self._line.message(self)
+        return self._message
 
     def done(self) -> bool:
         return False
@@ -92,11 +92,12 @@ class _Party:
         self._ask_again(None)
 
     def _ask_again(self, refusal: Reply | None) -> None:
+        self.depart()  # who comes now is not lost
         self._asking = asyncio.create_task(self._ask(refusal), name="ask-again")
 
     async def _ask(self, refusal: Reply | None) -> None:
         try:
-            self.set_result(await self._line.ask(self._message, refusal))
+            self.set_result(await self._line.ask(self.depart(), refusal))
         except BaseException as error:
             for future in self.futures:
                 if not future.done():

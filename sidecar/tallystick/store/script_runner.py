@@ -10,8 +10,9 @@ import hiredis
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
+from tallystick.store.resp import bulks, encode
 from tallystick.store.scripts import load_script
-from tallystick.store.wire import Receiver, Wire, bulks, encode
+from tallystick.store.wire import Connection, Wire
 
 SCRIPTS = (
     *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
@@ -124,9 +125,10 @@ class ScriptRunner:
         head = bulks(("EVALSHA", self._scripts[name].sha, KEYS))
         return b"%b%b%b" % (head, self._keys[partition], bulks(args))
 
-    def send(self, message: bytes, receiver: Receiver) -> None:
-        """Sends a command whose reply, or loss, the receiver is told. It is asked no second time."""
-        self._wire.send(message, receiver)
+    @property
+    def connection(self) -> Connection | None:
+        """The one that is up, for who sends on it without waiting."""
+        return self._wire.connection
 
     async def evaluate(self, name: str, message: bytes) -> list[Any]:
         """The reply to such a command. A script that the store doesn't know is sent whole."""

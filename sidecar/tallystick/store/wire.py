@@ -16,6 +16,7 @@ import hiredis
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
+from tallystick.store.resp import encode
 
 GRACE_S = 1.0
 """Calls wait this long for a lost connection to come back; after it they fail at once."""
@@ -34,30 +35,23 @@ class Receiver(Protocol):
 
     def done(self) -> bool:
         """Whether it waits no more."""
-        ...
 
     def set_result(self, reply: Reply, /) -> None:
         """The reply; store errors are values."""
-        ...
 
     def set_exception(self, error: StoreUnavailable, /) -> None:
         """There will be none."""
-        ...
+
+
+class Party(Protocol):
+    """A command that others may join until it leaves."""
+
+    def depart(self) -> bytes:
+        """The command; nobody joins it any more."""
 
 
 class ConnectionLost(StoreUnavailable):
     """The connection broke before the answer came: the outcome is unknown."""
-
-
-def encode(parts: Sequence[bytes | str | int]) -> bytes:
-    """A command as RESP."""
-    return b"*%d\r\n" % len(parts) + bulks(parts)
-
-
-def bulks(parts: Sequence[object]) -> bytes:
-    """Some arguments of a command as RESP."""
-    raw = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
-    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in raw])
 
 
 class Connection(asyncio.Protocol):
@@ -68,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._pending: deque[Receiver] = deque()
-        self._unsent: list[bytes] = []
+        self._unsent: list[tuple[bytes | Party, Receiver]] = []
         self._unsent_bytes = 0
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
@@ -85,26 +79,29 @@ class Connection(asyncio.Protocol):
         self.send_for(message, future)
         return future
 
-    def send_for(self, message: bytes, receiver: Receiver) -> None:
+    def send_for(self, message: "bytes | Party", receiver: Receiver) -> None:
         """Sends a command at the end of this loop tick; the receiver is told the reply."""
-        unsent = self._unsent
+        if not self._unsent:
+            self._loop.call_soon(self.flush)
+        self._unsent.append((message, receiver))
+        if isinstance(message, bytes):
+            self._unsent_bytes += len(message)
+            if self._unsent_bytes >= MOST_UNSENT_BYTES:
+                self.flush()
+
+    def flush(self) -> None:
+        """Sends at once what waits for the end of the tick."""
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if not unsent:
-            self._loop.call_soon(self._flush)
-        unsent.append(message)
-        self._unsent_bytes += len(message)
-        if self._unsent_bytes >= MOST_UNSENT_BYTES:
-            self._flush()
+            return
+        if self._transport is None or self._transport.is_closing():
+            _lose([receiver for _, receiver in unsent])
+            return
         if not self._pending:
             self.progress_at = self._loop.time()
-        self._pending.append(receiver)
-
-    def _flush(self) -> None:
-        if not self._unsent:
-            return
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
-        self._unsent_bytes = 0
+        self._pending.extend([receiver for _, receiver in unsent])
+        messages = [each if isinstance(each, bytes) else each.depart() for each, _ in unsent]
+        self._transport.write(b"".join(messages))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -123,18 +120,24 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self._transport = None
-        for receiver in self._pending:
-            if not receiver.done():
-                receiver.set_exception(ConnectionLost("the store's connection broke before it answered"))
-                if isinstance(receiver, asyncio.Future):
-                    receiver.exception()  # a caller that was cancelled does not come to look
+        lost, unsent = list(self._pending), self._unsent
         self._pending.clear()
+        self._unsent = []
+        _lose([*lost, *(receiver for _, receiver in unsent)])
         self._lost(self)
 
     def abort(self) -> None:
         """Ends the connection at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _lose(receivers: Sequence[Receiver]) -> None:
+    for receiver in receivers:
+        if not receiver.done():
+            receiver.set_exception(ConnectionLost("the store's connection broke before it answered"))
+            if isinstance(receiver, asyncio.Future):
+                receiver.exception()  # a caller that was cancelled does not come to look
 
 
 class Wire:
@@ -202,12 +205,10 @@ class Wire:
         except ConnectionLost:
             return await (await self._wait()).send(message)
 
-    def send(self, message: bytes, receiver: Receiver) -> None:
-        """Sends a command once; its receiver is told the reply, or that there will be none."""
-        if self._connection is None:
-            receiver.set_exception(ConnectionLost(f"the store at {self._address} can't be reached"))
-        else:
-            self._connection.send_for(message, receiver)
+    @property
+    def connection(self) -> Connection | None:
+        """The one that is up."""
+        return self._connection
 
     async def _wait(self) -> Connection:
         if not self._refusing:
