@@ -94,12 +94,11 @@ class Connection(asyncio.Protocol):
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if not unsent:
             return
-        if self._transport is None or self._transport.is_closing():
-            _lose([receiver for _, receiver in unsent])
-            return
         if not self._pending:
             self.progress_at = self._loop.time()
         self._pending.extend([receiver for _, receiver in unsent])
+        if self._transport is None or self._transport.is_closing():
+            return  # `connection_lost` is about to tell them
         messages = [each if isinstance(each, bytes) else each.depart() for each, _ in unsent]
         self._transport.write(b"".join(messages))
 

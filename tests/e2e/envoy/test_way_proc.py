@@ -45,7 +45,7 @@ def test_a_call_is_told_in_parts_with_where_it_goes(proc: Gateway) -> None:
     assert answer.body == b"".join(parts)
     messages = [message for _, message in proc.adapters.messages[script]]
     assert kinds(proc, script)[:3] == ["request_headers", "request_body", "response_headers"]
-    assert set(kinds(proc, script)[3:]) == {"response_body"}
+    assert set(kinds(proc, script)[3:]) - {None} == {"response_body"}  # its end may be told as a cancellation
     headers = {each.key: each.raw_value.decode() for each in messages[0].request_headers.headers.headers}
     assert (headers[":path"], headers["authorization"]) == (CHAT_PATH, "Bearer consumer")
     assert json.loads(messages[1].request_body.body) == ASK
