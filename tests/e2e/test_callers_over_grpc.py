@@ -371,3 +371,43 @@ def test_the_roles_of_the_api_are_those_of_the_table() -> None:
         name.removeprefix("ROLE_").lower() for name in [value.name for value in tpb.Role.DESCRIPTOR.values]
     } - {"unspecified"}
     assert names == {str(role) for role in Role}
+
+
+def test_the_ledger_tells_which_caller_it_was_whatever_the_request_says(
+    guarded: SidecarProcess, tenant: str, asker: Callable[..., Any]
+) -> None:
+    methods = ADMIN.methods_by_name
+    ops = make(guarded, tenant, ["admin", "read"], name="ops")
+    suspend = admin_pb2.SuspendTenantRequest(tenant=tenant, by="ann", reason="a leak")
+    told = asker(ops, methods["SuspendTenant"], suspend)
+    assert told.suspension.by == f"ann (token {tenant}/ops)"
+    asker(ops, methods["ResumeTenant"], admin_pb2.ResumeTenantRequest(tenant=tenant))
+    new = tpb.CreateTokenRequest(tenant=tenant, name="new", roles=[tpb.ROLE_READ])
+    asker(ops, methods["CreateToken"], new)
+    asker(ops, methods["RevokeToken"], tpb.RevokeTokenRequest(tenant=tenant, name="new"))
+    with guarded.admin() as admin:
+        request = admin_pb2.TailLedgerRequest(tenant=tenant, kinds=["resume", "token", "revoke"])
+        entries = [entry for answer in admin.TailLedger(request) for entry in answer.entries]
+    found = {(entry.kind, entry.of): entry.fields["by"] for entry in entries}
+    name = f"token {tenant}/ops"
+    assert found == {
+        ("token", "ops"): "",
+        ("resume", tenant): name,
+        ("token", "new"): name,
+        ("revoke", "new"): name,
+    }
+
+
+def test_tokens_are_listed_in_pages(guarded: SidecarProcess, tenant: str) -> None:
+    for name in ("c", "a", "b"):
+        make(guarded, tenant, ["read"], name=name)
+    names, token = list[str](), ""
+    with guarded.admin() as admin:
+        for _ in range(2):
+            request = tpb.ListTokensRequest(tenant=tenant, page_size=2, page_token=token)
+            answer = admin.ListTokens(request, timeout=LONG_S)
+            names += [each.name for each in answer.tokens]
+            token = answer.next_page_token
+        assert (names, token) == (["a", "b", "c"], "")
+        with fails(grpc.StatusCode.INVALID_ARGUMENT, "page_token: "):
+            admin.ListTokens(tpb.ListTokensRequest(tenant=tenant, page_token="x"), timeout=LONG_S)

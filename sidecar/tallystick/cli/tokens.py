@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tallystick.cli.amounts import read_expiry
-from tallystick.cli.connection import admin_service
+from tallystick.cli.connection import admin_service, pages_of
 from tallystick.cli.options import AdminConnection, SubjectOptions, read_pairs
 from tallystick.cli.output import message_document, print_json, print_message, show, time_text
 
@@ -86,7 +86,8 @@ def list_tokens(
     from tallystick.v1 import token_pb2 as pb
 
     with admin_service(connection) as service:
-        found = service.ListTokens(pb.ListTokensRequest(tenant=tenant), timeout=connection.timeout_s)
+        request = pb.ListTokensRequest(tenant=tenant)
+        found = pages_of(service.ListTokens, request, "tokens", connection.timeout_s)
     if connection.as_json:
         print_message(found)
         return

@@ -79,6 +79,12 @@ class Token:
         roles = [str(role) for role in self.roles]
         return compact([self.digest.hex(), roles, dict(self.bound), self.expires_ms, self.created_ms])
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What the ledger tells of it."""
+        bound = ",".join(f"{name}={value}" for name, value in self.bound)
+        return {"roles": ",".join(self.roles), "subject": bound, "expires": str(self.expires_ms)}
+
     def caller(self) -> Caller:
         """Whom it stands for."""
         name = f"token {self.tenant}/{self.name}"

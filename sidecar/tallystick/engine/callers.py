@@ -124,8 +124,8 @@ class Callers:
     def _merge(self) -> None:
         self._known = {**self._of_store, **self._of_file.tokens}
 
-    async def create(self, token: Token) -> tuple[Token, str]:
-        """Makes a token, which is told this once; `token` has no digest yet.
+    async def create(self, token: Token, by: str) -> tuple[Token, str]:
+        """Makes a token, which is told this once; `token` has no digest yet. `by`: for the ledger.
 
         Raises:
             InvalidArgument, TokenExists, StoreUnavailable.
@@ -136,7 +136,7 @@ class Callers:
             raise InvalidArgument("expires_at", "expected a time in the future")
         secret = make_token()
         made = replace(token, digest=digest_of(secret), created_ms=now_ms)
-        await self._store.make_token(made.field, made.record(), new_stamp())
+        await self._store.make_token(made, new_stamp(), by)
         await self.refresh()
         return made, secret
 
@@ -147,11 +147,11 @@ class Callers:
         tokens = [read_token(*each) for each in sorted(found.records.items())]
         return [token for token in tokens if tenant in ("", token.tenant)]
 
-    async def revoke(self, tenant: str, name: str) -> None:
-        """Forgets a token: here at once, elsewhere within a second.
+    async def revoke(self, tenant: str, name: str, by: str) -> None:
+        """Forgets a token: here at once, elsewhere within a second. `by`: for the ledger.
 
         Raises:
             TokenNotFound, StoreUnavailable.
         """
-        await self._store.revoke_token(f"{tenant}:{name}", new_stamp())
+        await self._store.revoke_token(tenant, name, new_stamp(), by)
         await self.refresh()

@@ -11,7 +11,7 @@ from tallystick.engine.calls import TailCall
 from tallystick.engine.paging import Pages
 from tallystick.engine.planner import Clock
 from tallystick.store.base import Store
-from tallystick.store.keys import partition_of
+from tallystick.store.keys import OF_TOKENS, partition_of
 
 AT_ONCE = 1_024
 """So many entries are in memory for one reader: what it does not take is not read."""
@@ -21,6 +21,8 @@ POLL_S = 0.2
 
 EVENTS = frozenset({"alert", "policy", "suspend", "resume", "grant"})
 """The kinds of entries that are events: what nobody who calls is told by an answer."""
+TOKENS = frozenset({"token", "revoke"})
+"""The kinds that stand in one ledger, whatever the tenant."""
 
 
 class TailedEntry(NamedTuple):
@@ -53,7 +55,7 @@ class LedgerTail:
             LedgerGap: entries after the position are gone.
             StoreUnavailable: what was told stands, and the last position goes on.
         """
-        partitions = self._partitions(call.tenant)
+        partitions = self._partitions(call)
         places = await self._begin(call, partitions)
         count = max(1, AT_ONCE // len(partitions))
         while True:
@@ -71,11 +73,15 @@ class LedgerTail:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _partitions(self, tenant: str) -> Sequence[int]:
+    def _partitions(self, call: TailCall) -> Sequence[int]:
         partitions = self._store.partitions
         if not partitions:
             raise StoreUnavailable("the sidecar is starting")
-        return [partition_of(tenant, partitions)] if tenant else range(partitions)
+        if not call.tenant:
+            return range(partitions)
+        own = partition_of(call.tenant, partitions)
+        asks_for_tokens = not call.kinds or call.kinds & TOKENS
+        return sorted({own, OF_TOKENS}) if asks_for_tokens else [own]
 
     async def _begin(self, call: TailCall, partitions: Sequence[int]) -> dict[int, str]:
         """The id after which each partition is read."""

@@ -25,11 +25,11 @@ from tallystick.services.administering_tenants import (
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
-from tallystick.services.permissions import current_caller
+from tallystick.services.permissions import current_caller, signed
 from tallystick.services.reading import read_tenant
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
 from tallystick.services.streams import Batches, Streams, streamed
-from tallystick.services.tokens import read_new_token, write_token
+from tallystick.services.tokens import read_new_token, token_place, write_token
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
@@ -159,20 +159,22 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     @answered
     async def CreateToken(self, request: tpb.CreateTokenRequest) -> tpb.CreateTokenResponse:
         """See the proto."""
-        token, secret = await self._callers.create(read_new_token(request))
+        token, secret = await self._callers.create(read_new_token(request), signed(""))
         log.info("a token was made", token=token.field, by=_by())
         return tpb.CreateTokenResponse(token=write_token(token), secret=secret)
 
     @answered
     async def ListTokens(self, request: tpb.ListTokensRequest) -> tpb.ListTokensResponse:
         """See the proto."""
-        tokens = await self._callers.tokens(request.tenant)
-        return tpb.ListTokensResponse(tokens=[write_token(token) for token in tokens])
+        page = read_page(request)
+        cut = self._administration.pages.cut(await self._callers.tokens(request.tenant), page, token_place)
+        tokens = [write_token(token) for token in cut.found]
+        return tpb.ListTokensResponse(tokens=tokens, next_page_token=cut.token)
 
     @answered
     async def RevokeToken(self, request: tpb.RevokeTokenRequest) -> tpb.RevokeTokenResponse:
         """See the proto."""
-        await self._callers.revoke(request.tenant, request.name)
+        await self._callers.revoke(request.tenant, request.name, signed(""))
         log.info("a token was revoked", token=f"{request.tenant}:{request.name}", by=_by())
         return tpb.RevokeTokenResponse()
 

@@ -6,6 +6,7 @@ from tallystick.core.hold import Hold, State
 from tallystick.core.subject import check_text, is_dimension
 from tallystick.engine.calls import Cost, HoldsCall, ResolveCall
 from tallystick.engine.paging import Cut
+from tallystick.services.permissions import signed
 from tallystick.services.reading import read_cost, read_reservation, read_tenant, read_ttl
 from tallystick.services.writing_states import clamp, timestamp
 from tallystick.store.hold_places import ListedHold, ResolveKind
@@ -52,7 +53,7 @@ def read_resolve(request: pb.ResolveHoldRequest) -> ResolveCall:
     kind = ResolveKind(how.partition("_")[0])
     cost: Cost | None = read_cost("settle", request.settle) if how == "settle" else None
     ttl_ms = read_ttl(request.extend, "extend") if how == "extend" else 0
-    return ResolveCall(tenant, reservation_id, kind, request.by, request.reason, cost, ttl_ms)
+    return ResolveCall(tenant, reservation_id, kind, signed(request.by), request.reason, cost, ttl_ms)
 
 
 def write_holds(cut: Cut[ListedHold]) -> pb.ListHoldsResponse:

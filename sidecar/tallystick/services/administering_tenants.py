@@ -6,6 +6,7 @@ from tallystick.core.errors import InvalidArgument
 from tallystick.core.subject import check_text
 from tallystick.engine.calls import SwitchCall
 from tallystick.engine.paging import Cut, Page
+from tallystick.services.permissions import signed
 from tallystick.services.reading import digest, read_tenant
 from tallystick.services.writing_states import timestamp
 from tallystick.store.tenant_states import Suspension, TenantState
@@ -34,7 +35,7 @@ def read_switch(request: pb.SuspendTenantRequest | pb.ResumeTenantRequest) -> Sw
     tenant = read_tenant(request.tenant)
     check_text("by", request.by)
     check_text("reason", request.reason)
-    return SwitchCall(tenant, request.by, request.reason)
+    return SwitchCall(tenant, signed(request.by), request.reason)
 
 
 def write_suspension(suspension: Suspension) -> pb.Suspension:

@@ -87,6 +87,9 @@ RULES: dict[str, dict[str, Rule]] = {
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": OPEN},
 }
 
+OPERATOR = Caller("the operator", EVERY_TENANT, frozenset(Role))
+"""Who can open the admin socket, which only its owner can, and brings no token."""
+
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Who makes this call; None where nobody is asked."""
 
@@ -161,6 +164,14 @@ def set_caller(caller: Caller) -> None:
 def current_caller() -> Caller | None:
     """Who makes this call; None where nobody is asked, and everything is allowed."""
     return _caller.get()
+
+
+def signed(said: str) -> str:
+    """Who does what goes into the ledger: as the request says, and the caller where somebody is one."""
+    caller = _caller.get()
+    if caller is None or caller is OPERATOR:
+        return said
+    return f"{said} ({caller.name})" if said else caller.name
 
 
 def judge_item(request: Any) -> None:

@@ -29,6 +29,11 @@ def read_new_token(request: pb.CreateTokenRequest) -> Token:
     )
 
 
+def token_place(token: Token) -> str:
+    """Where a token stands in a list."""
+    return token.field
+
+
 def write_token(token: Token) -> pb.Token:
     """A token without its digest."""
     return pb.Token(

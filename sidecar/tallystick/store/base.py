@@ -10,6 +10,7 @@ outcome is then unknown, and the same call with the same id may be made again.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from tallystick.core.callers import Token
 from tallystick.core.hold import Hold
 from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry
@@ -215,19 +216,19 @@ class Store(Protocol):
         """Every token; None while the last change is the `known` one. `-` knows of none."""
         ...
 
-    async def make_token(self, field: str, record: str, stamp: str) -> None:
+    async def make_token(self, token: Token, stamp: str, by: str) -> None:
         """Keeps a token; `stamp` is what this change is known by.
 
         Raises:
-            TokenExists: there is one in this field, or as many as there may be.
+            TokenExists: there is one of this name, or as many as there may be.
         """
         ...
 
-    async def revoke_token(self, field: str, stamp: str) -> None:
+    async def revoke_token(self, tenant: str, name: str, stamp: str, by: str) -> None:
         """Forgets a token.
 
         Raises:
-            TokenNotFound: there is none in this field.
+            TokenNotFound: there is none of this name.
         """
         ...
 

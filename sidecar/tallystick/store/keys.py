@@ -26,6 +26,9 @@ from zlib import crc32
 SCHEMA = "3"
 """What stands here; a store with another is refused."""
 
+OF_TOKENS = 0
+"""The partition that keeps tokens, and whose ledger tells of them."""
+
 KINDS = ("meta", "count", "hold", "due", "log", "policy")
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tallystick.core.callers import MOST_TOKENS
+from tallystick.core.callers import MOST_TOKENS, Token
 from tallystick.core.errors import TokenExists, TokenNotFound
 from tallystick.store.asks import Tokens
+from tallystick.store.keys import OF_TOKENS
 from tallystick.store.script_runner import ScriptRunner
 
 KEPT, DENY, _, REPLAY, MISMATCH, _, UNKNOWN = range(7)
-PARTITION = 0
 
 
 class TokensOnValkey:
@@ -24,18 +24,20 @@ class TokensOnValkey:
         cells = [cell.decode() for cell in reply[2]]
         return Tokens(reply[1].decode(), dict(zip(cells[::2], cells[1::2], strict=True)))
 
-    async def make_token(self, field: str, record: str, stamp: str) -> None:
+    async def make_token(self, token: Token, stamp: str, by: str) -> None:
         """See `Store.make_token`."""
-        code = (await self._token_script("make_token", field, record, stamp, MOST_TOKENS))[0]
+        told = (part for pair in token.told.items() for part in pair)
+        args = (token.tenant, token.name, token.record(), stamp, MOST_TOKENS, by, *told)
+        code = (await self._token_script("make_token", *args))[0]
         if code == MISMATCH:
-            raise TokenExists(f"there is a token {field} already")
+            raise TokenExists(f"there is a token {token.field} already")
         if code == DENY:
             raise TokenExists(f"there are {MOST_TOKENS} tokens already, as many as there may be")
 
-    async def revoke_token(self, field: str, stamp: str) -> None:
+    async def revoke_token(self, tenant: str, name: str, stamp: str, by: str) -> None:
         """See `Store.revoke_token`."""
-        if (await self._token_script("revoke_token", field, stamp))[0] == UNKNOWN:
-            raise TokenNotFound(f"there is no token {field}")
+        if (await self._token_script("revoke_token", tenant, name, stamp, by))[0] == UNKNOWN:
+            raise TokenNotFound(f"there is no token {tenant}:{name}")
 
     async def _token_script(self, name: str, *args: object) -> list[Any]:
-        return await self._runner.evaluate(name, self._runner.message(name, PARTITION, args))
+        return await self._runner.evaluate(name, self._runner.message(name, OF_TOKENS, args))

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/token.proto\x12\rtallystick.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n\x05Token\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\"\n\x05roles\x18\x03 \x03(\x0e\x32\x13.tallystick.v1.Role\x12\x32\n\x07subject\x18\x04 \x03(\x0b\x32!.tallystick.v1.Token.SubjectEntry\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cSubjectEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x01\n\x12\x43reateTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x05roles\x18\x03 \x03(\x0e\x32\x13.tallystick.v1.Role\x12?\n\x07subject\x18\x04 \x03(\x0b\x32..tallystick.v1.CreateTokenRequest.SubjectEntry\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cSubjectEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x13\x43reateTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.tallystick.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"#\n\x11ListTokensRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\":\n\x12ListTokensResponse\x12$\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.tallystick.v1.Token\"2\n\x12RevokeTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x15\n\x13RevokeTokenResponse*L\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_DECIDE\x10\x01\x12\r\n\tROLE_READ\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tallystick/v1/token.proto\x12\rtallystick.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n\x05Token\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\"\n\x05roles\x18\x03 \x03(\x0e\x32\x13.tallystick.v1.Role\x12\x32\n\x07subject\x18\x04 \x03(\x0b\x32!.tallystick.v1.Token.SubjectEntry\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cSubjectEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf7\x01\n\x12\x43reateTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x05roles\x18\x03 \x03(\x0e\x32\x13.tallystick.v1.Role\x12?\n\x07subject\x18\x04 \x03(\x0b\x32..tallystick.v1.CreateTokenRequest.SubjectEntry\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cSubjectEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x13\x43reateTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.tallystick.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"J\n\x11ListTokensRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x12ListTokensResponse\x12$\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.tallystick.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x12RevokeTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x15\n\x13RevokeTokenResponse*L\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_DECIDE\x10\x01\x12\r\n\tROLE_READ\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKEN_SUBJECTENTRY']._serialized_options = b'8\001'
   _globals['_CREATETOKENREQUEST_SUBJECTENTRY']._loaded_options = None
   _globals['_CREATETOKENREQUEST_SUBJECTENTRY']._serialized_options = b'8\001'
-  _globals['_ROLE']._serialized_start=847
-  _globals['_ROLE']._serialized_end=923
+  _globals['_ROLE']._serialized_start=911
+  _globals['_ROLE']._serialized_end=987
   _globals['_TOKEN']._serialized_start=78
   _globals['_TOKEN']._serialized_end=347
   _globals['_TOKEN_SUBJECTENTRY']._serialized_start=301
@@ -49,11 +49,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETOKENRESPONSE']._serialized_start=599
   _globals['_CREATETOKENRESPONSE']._serialized_end=673
   _globals['_LISTTOKENSREQUEST']._serialized_start=675
-  _globals['_LISTTOKENSREQUEST']._serialized_end=710
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=712
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=770
-  _globals['_REVOKETOKENREQUEST']._serialized_start=772
-  _globals['_REVOKETOKENREQUEST']._serialized_end=822
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=824
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=845
+  _globals['_LISTTOKENSREQUEST']._serialized_end=749
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=751
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=834
+  _globals['_REVOKETOKENREQUEST']._serialized_start=836
+  _globals['_REVOKETOKENREQUEST']._serialized_end=886
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=888
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=909
 # @@protoc_insertion_point(module_scope)

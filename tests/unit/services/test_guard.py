@@ -91,7 +91,7 @@ class Served:
         await self.callers.refresh()
 
     async def token(self, tenant: str = "*", role: Role = Role.DECIDE, name: str = "envoy") -> Any:
-        _, secret = await self.callers.create(Token(tenant, name, b"", (role,)))
+        _, secret = await self.callers.create(Token(tenant, name, b"", (role,)), "")
         return (("authorization", f"bearer  {secret}"),)
 
     async def close(self) -> None:
@@ -220,7 +220,7 @@ async def test_an_open_stream_ends_when_its_token_is_revoked(served: Served) -> 
     await asyncio.sleep(2 * STREAM_CHECKED_S)
     assert not process.done()
     assert not logs.done()
-    await served.callers.revoke("*", "envoy")
+    await served.callers.revoke("*", "envoy", "")
     began = asyncio.get_running_loop().time()
     assert await process.code() is NOBODY
     assert await logs.code() is NOBODY

@@ -1,10 +1,9 @@
 -- The tokens of a store, in partition 0's META: `token:FIELD` → record, and `tokens` → the
 -- stamp of the last change.
-local META = KEYS[1]
 
 -- {field, record, …}, in no order.
 local function tokens()
-  local all, found = redis.call('HGETALL', META), {}
+  local all, found = redis.call('HGETALL', KEYS[1]), {}
   for i = 1, #all, 2 do
     if all[i]:sub(1, 6) == 'token:' then
       found[#found + 1] = all[i]:sub(7)
@@ -12,8 +11,4 @@ local function tokens()
     end
   end
   return found
-end
-
-local function changed(stamp)
-  redis.call('HSET', META, 'tokens', stamp)
 end
