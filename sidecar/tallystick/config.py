@@ -106,7 +106,9 @@ class Settings(BaseSettings):
     store_url: StoreUrl = Field(
         SecretStr(""),
         description="The store: `redis://`, `rediss://`, `valkey://`, `valkeys://` with "
-        "`[USER:PASSWORD@]HOST[:PORT][?db=N]`, or `unix:///PATH`. Never logged.",
+        "`[USER:PASSWORD@]HOST[:PORT][?db=N]`, or `unix:///PATH`; `redis+sentinel://HOST:PORT,…/SERVICE` "
+        "(`?sentinel_password=…` where Sentinels have one) or `redis+cluster://HOST:PORT,…`, with TLS "
+        "`rediss+…`. Never logged.",
     )
     store_tls_ca: ExistingFile = Field(
         None, description="Certificates (PEM) to trust in place of the system's for a store over TLS."
@@ -159,7 +161,7 @@ class Settings(BaseSettings):
     def _needs_tls(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         url = info.data.get("store_url", SecretStr("")).get_secret_value()
         if path is not None and "store_url" in info.data and not (url and parse_store_url(url).tls):
-            raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or valkeys://")
+            raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or another scheme with TLS")
         return path
 
     @field_validator("store_tls_key", "tls_key", "tls_client_ca")

@@ -169,24 +169,7 @@ class ServerBackend(Backend):
             self.raw.hset(partition_keys(partition)[0], "time", str(now_ms))
 
     def state(self, partition: int = 0) -> State:
-        meta, count, hold, due, log, policy = partition_keys(partition)
-        pipe = self.raw.pipeline(transaction=False)
-        for key in (meta, count, hold, policy):
-            pipe.hgetall(key)
-        pipe.zrange(due, 0, -1, withscores=True)
-        pipe.xrange(log)
-        metas, counts, holds, policies, dues, entries = pipe.execute()
-        counted = {k.decode(): v.decode() for k, v in counts.items()}
-        return State(
-            numbers_of(metas),
-            suspensions_of(metas),
-            {k: int(v) for k, v in counted.items() if not _is_text(k)},
-            {k.decode(): v.decode() for k, v in holds.items()},
-            {k.decode(): int(v) for k, v in dues},
-            [_entry(entry_id, fields) for entry_id, fields in entries],
-            {k.decode(): v.decode() for k, v in policies.items()},
-            {k: v for k, v in counted.items() if _is_text(k)},
-        )
+        return state_of(self.raw, partition)
 
     def names(self) -> list[str]:
         """Every key there is."""
@@ -219,6 +202,28 @@ class ServerBackend(Backend):
         self._clients.clear()
         self.raw.close()
         await asyncio.sleep(0)  # an aborted transport closes in the next tick
+
+
+def state_of(raw: Redis, partition: int) -> State:
+    """A partition's state, as it is on a server."""
+    meta, count, hold, due, log, policy = partition_keys(partition)
+    pipe = raw.pipeline(transaction=False)
+    for key in (meta, count, hold, policy):
+        pipe.hgetall(key)
+    pipe.zrange(due, 0, -1, withscores=True)
+    pipe.xrange(log)
+    metas, counts, holds, policies, dues, entries = pipe.execute()
+    counted = {k.decode(): v.decode() for k, v in counts.items()}
+    return State(
+        numbers_of(metas),
+        suspensions_of(metas),
+        {k: int(v) for k, v in counted.items() if not _is_text(k)},
+        {k.decode(): v.decode() for k, v in holds.items()},
+        {k.decode(): int(v) for k, v in dues},
+        [_entry(entry_id, fields) for entry_id, fields in entries],
+        {k.decode(): v.decode() for k, v in policies.items()},
+        {k: v for k, v in counted.items() if _is_text(k)},
+    )
 
 
 def numbers_of(metas: Any) -> dict[str, int]:

@@ -34,6 +34,11 @@ def partition_of(tenant: str, partitions: int) -> int:
     return crc32(tenant.encode()) % partitions
 
 
+def hash_tag(partition: int) -> str:
+    """What of its keys says in which slot of a cluster they lie."""
+    return f"t.{partition}"
+
+
 def partition_keys(partition: int) -> tuple[str, ...]:
     """The keys of a partition, in the order in which scripts take them."""
-    return tuple(f"ts:{{t.{partition}}}:{kind}" for kind in KINDS)
+    return tuple(f"ts:{{{hash_tag(partition)}}}:{kind}" for kind in KINDS)

@@ -1,4 +1,4 @@
-"""Runs scripts on a store: one connection, all partitions, scripts loaded when needed."""
+"""Runs scripts on a store, each on the node that has its partition; they are loaded when needed."""
 
 import asyncio
 import ssl
@@ -9,10 +9,13 @@ import hiredis
 
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
+from tallystick.store.cluster import ClusterNodes
+from tallystick.store.connection import Reply
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
+from tallystick.store.nodes import Nodes, SentinelNodes
 from tallystick.store.resp import bulks, encode
 from tallystick.store.scripts import load_script
-from tallystick.store.wire import Connection, Wire
+from tallystick.store.wire import GRACE_S
 
 SCRIPTS = (
     *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
@@ -57,7 +60,8 @@ class ScriptRunner:
         tls: ssl.SSLContext | None,
         on_change: Callable[[bool], None],
     ) -> None:
-        self._wire = Wire(address, timeout_s, on_change, tls)
+        kind = (SentinelNodes if address.service else ClusterNodes) if address.seeds else Nodes
+        self.nodes = kind(address, timeout_s, tls, on_change)
         self._wanted = partitions
         self.partitions = 0
         self._scripts = {name: load_script(name) for name in SCRIPTS}
@@ -69,9 +73,9 @@ class ScriptRunner:
         Raises:
             StoreUnusable: its schema is of another version, or it evicts keys.
         """
-        self._wire.start()
+        self.nodes.start()
         while not self.partitions:
-            await self._wire.connected()
+            await self.nodes.connected()
             try:
                 self.partitions = await self._first_use()
             except StoreUnusable:
@@ -79,16 +83,17 @@ class ScriptRunner:
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_S)  # it went away again, or can't be written
         self._keys = [bulks(partition_keys(p)) for p in range(self.partitions)]
+        self.nodes.spread(self.partitions)
 
     async def _first_use(self) -> int:
         """How many partitions the store has, now that it certainly has some."""
         key = partition_keys(0)[0]
-        eviction = await self._wire.run(encode(["CONFIG", "GET", "maxmemory-policy"]))
+        eviction = await self.nodes.run(0, encode(["CONFIG", "GET", "maxmemory-policy"]))
         if isinstance(eviction, list) and len(eviction) == 2 and eviction[1].startswith(b"allkeys"):
             raise StoreUnusable(f"the store evicts keys ({eviction[1].decode()}); set noeviction")
         for name, value in (("schema", SCHEMA), ("partitions", str(self._wanted))):
-            await self.ask("HSETNX", key, name, value)
-        schema, kept = await self.ask("HMGET", key, "schema", "partitions")
+            await self.ask(0, "HSETNX", key, name, value)
+        schema, kept = await self.ask(0, "HMGET", key, "schema", "partitions")
         if schema.decode() != SCHEMA:
             raise StoreUnusable(f"the store has schema {schema.decode()}; this version reads {SCHEMA}")
         return int(kept)
@@ -99,22 +104,27 @@ class ScriptRunner:
             raise StoreUnavailable("the store has not answered yet")
         return partition_of(tenant, self.partitions)
 
-    async def ask(self, *command: bytes | str | int) -> Any:
-        """The reply to a plain command."""
-        return checked(await self._wire.run(encode(command)))
+    async def ask(self, partition: int, *command: bytes | str | int) -> Any:
+        """The reply to a plain command about keys of a partition."""
+        message = encode(command)
+        reply = await self.nodes.ways[partition].run(message)
+        return checked(await self._followed(partition, message, reply))
 
-    async def scan(self, key: str, pattern: str) -> dict[str, bytes]:
+    async def scan(self, partition: int, key: str, pattern: str) -> dict[str, bytes]:
         """Fields of a hash; they are read in several steps, so not at one moment."""
         found, cursor = dict[str, bytes](), b"0"
         while True:
-            cursor, cells = await self.ask("HSCAN", key, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            cursor, cells = await self.ask(
+                partition, "HSCAN", key, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT
+            )
             found.update({cells[i].decode(): cells[i + 1] for i in range(0, len(cells), 2)})
             if cursor == b"0":
                 return found
 
     async def run(self, name: str, tenant: str, args: Sequence[object]) -> list[Any]:
         """The reply of a script on a tenant's partition."""
-        return await self.evaluate(name, self.message(name, self.partition(tenant), args))
+        partition = self.partition(tenant)
+        return await self.evaluate(name, partition, self.message(name, partition, args))
 
     def message(self, name: str, partition: int, args: Sequence[object]) -> bytes:
         """The command that runs a script."""
@@ -125,29 +135,37 @@ class ScriptRunner:
         head = bulks(("EVALSHA", self._scripts[name].sha, KEYS))
         return b"%b%b%b" % (head, self._keys[partition], bulks(args))
 
-    @property
-    def connection(self) -> Connection | None:
-        """The one that is up, for who sends on it without waiting."""
-        return self._wire.connection
-
-    async def evaluate(self, name: str, message: bytes) -> list[Any]:
+    async def evaluate(self, name: str, partition: int, message: bytes) -> list[Any]:
         """The reply to such a command. A script that the store doesn't know is sent whole."""
-        reply = await self._wire.run(message)
-        return reply if type(reply) is list else await self.refused(reply, name, message)
+        reply = await self.nodes.ways[partition].run(message)
+        return reply if type(reply) is list else await self.refused(reply, name, partition, message)
 
-    async def refused(self, reply: object, name: str, message: bytes) -> list[Any]:
-        """The reply after all, where the store only lacks the script."""
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            script = self._scripts[name]
-            known, whole = bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source))
-            reply = await self._wire.run(message.replace(known, whole, 1))  # which keeps it, too
+    async def refused(self, reply: object, name: str, partition: int, message: bytes) -> list[Any]:
+        """The reply after all, where the store only lacks the script or another node has the partition."""
+        reply = await self._followed(partition, message, reply, name)
         found = checked(reply)
         assert isinstance(found, list)
         return found
 
+    async def _followed(self, partition: int, message: bytes, reply: Reply, name: str = "") -> Reply:
+        """The reply in the end; what keeps being refused is given up after `GRACE_S`."""
+        until = asyncio.get_running_loop().time() + GRACE_S
+        while isinstance(reply, hiredis.ReplyError) and asyncio.get_running_loop().time() < until:
+            refusal = reply
+            if name and str(reply).startswith("NOSCRIPT"):
+                script = self._scripts[name]
+                known, whole = bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source))
+                message = message.replace(known, whole, 1)  # which keeps it, too
+                reply = await self.nodes.run(partition, message)
+            else:
+                reply = await self.nodes.follow(partition, message, refusal)
+            if reply is refusal:
+                break
+        return reply
+
     async def close(self) -> None:
-        """Lets go of the connection."""
-        await self._wire.close()
+        """Lets go of the connections."""
+        await self.nodes.close()
 
 
 def checked(reply: Any) -> Any:

@@ -222,8 +222,8 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         return {c: (int(found.get(f"{c}:s", 0)), int(found.get(f"{c}:h", 0))) for c in counters}
 
     async def _scan(self, tenant: str, pattern: str) -> dict[str, bytes]:
-        key = partition_keys(self._runner.partition(tenant))[1]
-        return await self._runner.scan(key, f"{tenant}:{pattern}")
+        partition = self._runner.partition(tenant)
+        return await self._runner.scan(partition, partition_keys(partition)[1], f"{tenant}:{pattern}")
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""
@@ -236,18 +236,18 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
         message = self._runner.message("sweep", partition, [limit, self._retention_ms])
-        now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", message)
+        now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", partition, message)
         return Swept(Stamp(now_ms, int(seq), int(epoch)), open_holds, more == 1)
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""
         place = (partition_keys(0)[0], "tally_key")
-        await self._runner.ask("HSETNX", *place, proposed)
-        return bytes(await self._runner.ask("HGET", *place))
+        await self._runner.ask(0, "HSETNX", *place, proposed)
+        return bytes(await self._runner.ask(0, "HGET", *place))
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        await self._runner.ask("PING")
+        await self._runner.ask(0, "PING")
 
     async def close(self) -> None:
         """See `Store.close`."""

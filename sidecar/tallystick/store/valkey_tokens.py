@@ -38,4 +38,4 @@ class TokensOnValkey:
             raise TokenNotFound(f"there is no token {field}")
 
     async def _token_script(self, name: str, *args: object) -> list[Any]:
-        return await self._runner.evaluate(name, self._runner.message(name, PARTITION, args))
+        return await self._runner.evaluate(name, PARTITION, self._runner.message(name, PARTITION, args))
