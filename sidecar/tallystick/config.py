@@ -27,8 +27,10 @@ from tallystick.setting_types import (
     StoreUrl,
     TenantName,
     check_auth,
+    check_durability,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
+from tallystick.store.durability import Durability, Promise
 
 PREFIX = "TALLYSTICK_"
 
@@ -118,6 +120,14 @@ class Settings(BaseSettings):
     store_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = Field(
         2000, description="How many milliseconds to wait for the store's answer."
     )
+    durability: Literal["fast", "durable", "replicated"] = Field(
+        "fast",
+        description="What the store promises of what was answered: `fast` (on disk within a second), "
+        "`durable` (on disk, no failover), `replicated` (on disk here, and with replicas).",
+    )
+    replicas: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="How many replicas confirm each answer, where durability is `replicated`."
+    )
     partitions: Annotated[int, Field(ge=1, le=4096)] = Field(
         64, description="The partitions of a new store; one in use keeps its own number."
     )
@@ -164,6 +174,13 @@ class Settings(BaseSettings):
             raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or another scheme with TLS")
         return path
 
+    @field_validator("durability")
+    @classmethod
+    def _can_be_kept(cls, mode: str, info: ValidationInfo) -> str:
+        if "store_url" in info.data:
+            check_durability(Durability(mode), info.data["store_url"].get_secret_value(), PREFIX)
+        return mode
+
     @field_validator("store_tls_key", "tls_key", "tls_client_ca")
     @classmethod
     def _needs_certificate(cls, path: Path | None, info: ValidationInfo) -> Path | None:
@@ -183,6 +200,11 @@ class Settings(BaseSettings):
     @classmethod
     def _asks_rightly(cls, auth: str, info: ValidationInfo) -> str:
         return check_auth(auth, info.data, PREFIX)
+
+    def promise(self) -> Promise:
+        """Return what the store has to promise."""
+        mode = Durability(self.durability)
+        return Promise(mode, self.replicas if mode is Durability.REPLICATED else 0)
 
     def store_address(self) -> StoreAddress | None:
         """Return the store's URL, taken apart; None for the embedded store."""

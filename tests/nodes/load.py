@@ -19,6 +19,8 @@ from tests.store.desk import Desk, budget, policy_of
 
 FUNDS = 10**15
 COST, CHARGE = 100, 70
+PATIENCE_S = 30.0
+"""For so much longer than it takes a call may find no answer."""
 
 
 class _Now:
@@ -45,7 +47,7 @@ class Load:
 
     async def start(self, callers: int) -> None:
         for desk in self.desks:
-            await self._until(lambda desk=desk: desk.credit("org", FUNDS, "first"))  # type: ignore[misc]
+            await self.until_answered(lambda desk=desk: desk.credit("org", FUNDS, "first"))  # type: ignore[misc]
             version, _ = await desk.store.apply_policy(desk.policy.tenant, "so that all keys are there", None)
             desk.policy = replace(desk.policy, version=version)
         for n in range(callers):
@@ -59,8 +61,9 @@ class Load:
 
     async def more(self, count: int, of: Desk | None = None) -> None:
         """Returns when so many more settles were acknowledged; of one tenant, or in all."""
-        enough = self._count(of) + count
+        enough, deadline = self._count(of) + count, time.monotonic() + PATIENCE_S
         while self._count(of) < enough:
+            assert time.monotonic() < deadline, f"{self.settled.total()} settled; {self.refusals}"
             for task in self._tasks:
                 if task.done():
                     task.result()
@@ -76,12 +79,12 @@ class Load:
         while not self._stop.is_set():
             number += 1
             name = f"{prefix}-{number}"
-            reply = await self._until(lambda name=name: desk.reserve(COST, reservation_id=name))  # type: ignore[misc]
+            reply = await self.until_answered(lambda name=name: desk.reserve(COST, reservation_id=name))  # type: ignore[misc]
             assert isinstance(reply, Held | Replayed), reply
-            await self._until(lambda name=name: desk.settle(name, CHARGE, tally=name in desk.tallies))  # type: ignore[misc]
+            await self.until_answered(lambda name=name: desk.settle(name, CHARGE, tally=name in desk.tallies))  # type: ignore[misc]
             self.settled[f"{desk.policy.tenant}/{name}"] += 1
 
-    async def _until(self, ask: Callable[[], Any]) -> Any:
+    async def until_answered(self, ask: Callable[[], Any]) -> Any:
         while True:
             try:
                 return await ask()

@@ -11,12 +11,13 @@ from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.connection import Connection, ConnectionLost, Reply
+from tallystick.store.connection import ConnectionLost, Reply
 from tallystick.store.dial import ask_once
+from tallystick.store.durability import Promise
 from tallystick.store.keys import hash_tag
 from tallystick.store.nodes import Nodes
 from tallystick.store.resp import encode
-from tallystick.store.wire import Make, Wire
+from tallystick.store.wire import Wire
 
 SLOTS = 16_384
 CALM_S, HURRY_S = 10.0, 0.2
@@ -43,7 +44,7 @@ class ClusterNodes(Nodes):
         timeout_s: float,
         tls: ssl.SSLContext | None,
         on_change: Callable[[bool], None],
-        make: Make = Connection,
+        promise: Promise,
     ) -> None:
         self._wire_by_place: dict[str, Wire] = {}
         self._slots: list[int] = [slot_of(0)]
@@ -53,7 +54,7 @@ class ClusterNodes(Nodes):
         self._keeper: asyncio.Task[None] | None = None
         self._told = ""
         self._known = list(address.seeds)
-        super().__init__(address, timeout_s, tls, on_change, make)
+        super().__init__(address, timeout_s, tls, on_change, promise)
 
     def _first(self) -> Wire:
         return Wire(self._address, self._timeout_s)  # of no use until the map is known
@@ -72,6 +73,11 @@ class ClusterNodes(Nodes):
         self._slots = [slot_of(partition) for partition in range(partitions)]
         super().spread(partitions)
         self._stale.set()
+
+    async def check(self) -> bool:
+        """See `Nodes.check`: of the nodes that have partitions by now."""
+        await self._read_map()
+        return await super().check()
 
     async def run(self, partition: int, message: bytes) -> Reply:
         """See `Nodes.run`; a node that was replaced meanwhile is not waited for."""
@@ -102,7 +108,8 @@ class ClusterNodes(Nodes):
         """Asks the node that a slot is about to move to."""
         try:
             connection = await self._wire_to(*_split(place)).ready()
-            connection.send(ASKING)  # for the next command alone: nothing gets between
+            connection.flush()  # so that nothing gets between
+            connection.send(ASKING)  # for the next command alone
             return await connection.send(message)
         except ConnectionLost:
             return await self.run(partition, message)
@@ -166,10 +173,13 @@ class ClusterNodes(Nodes):
         self._mapped.set()
         for place, wire in list(self._wire_by_place.items()):
             if wire not in found:
-                del self._wire_by_place[place]
+                self._wire_by_place.pop(place, None)
                 await wire.close()
         self._changed(self._up)
         return True
+
+    def _partition_at(self, address: StoreAddress) -> int | None:
+        return next((p for p, wire in enumerate(self.wires) if wire.address == address), None)
 
     def _node(self, host: str, port: int) -> StoreAddress:
         return self._address.node(host, port)
@@ -188,7 +198,7 @@ class ClusterNodes(Nodes):
         node = self._node(host, port)
         wire = self._wire_by_place.get(node.place)
         if wire is None:
-            wire = Wire(node, self._timeout_s, self._changed, self._tls, make=self._make)
+            wire = self._wire(node, self._changed)
             self._wire_by_place[node.place] = wire
             wire.start()
         return wire

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
-from tallystick.store.connection import ConnectionLost, Reply
+from tallystick.store.connection import ConnectionLost, Reply, fail
 from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
 
 MOST_TOGETHER = 32
@@ -92,7 +92,12 @@ class _Party:
                 future.set_result(answer)
 
     def set_exception(self, error: StoreUnavailable) -> None:
-        self._ask_again(None)
+        if isinstance(error, ConnectionLost):
+            self._ask_again(None)
+            return
+        for future in self.futures:
+            if not future.done():
+                fail(future, error)
 
     def _ask_again(self, refusal: Reply | None) -> None:
         self.depart()  # who comes now is not lost

@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
+from tallystick.store.confirming import ConfirmingConnection
 from tallystick.store.connection import Connection, Reply
 from tallystick.store.dial import ask_once
+from tallystick.store.durability import Promise
+from tallystick.store.node_check import check_node
 from tallystick.store.resp import encode
-from tallystick.store.wire import Make, Wire
+from tallystick.store.wire import Wire
 
 FOLLOW_S = 1.0
 """How often Sentinels are asked whether the master is another by now."""
@@ -42,7 +45,7 @@ class Frozen:
 
 
 class Nodes:
-    """One node. `make`: what connections are like."""
+    """One node. Once `checked` it is connected to only while it keeps the promise."""
 
     def __init__(
         self,
@@ -50,20 +53,43 @@ class Nodes:
         timeout_s: float,
         tls: ssl.SSLContext | None,
         on_change: Callable[[bool], None],
-        make: Make = Connection,
+        promise: Promise,
     ) -> None:
         self._address = address
         self._timeout_s = timeout_s
         self._tls = tls
         self._on_change = on_change
-        self._make = make
+        self._promise = promise
+        self.checked = False
         self.wires: list[Wire] = [self._first()]
         """By partition."""
         self.ways: list[Way] = list(self.wires)
         """By partition: the wire, but where it is frozen."""
 
     def _first(self) -> Wire:
-        return Wire(self._address, self._timeout_s, self._on_change, self._tls, make=self._make)
+        return self._wire(self._address, self._on_change)
+
+    def _wire(
+        self,
+        address: StoreAddress,
+        on_change: Callable[[bool], None],
+        find: Callable[[], Awaitable[StoreAddress]] | None = None,
+    ) -> Wire:
+        make = ConfirmingConnection if self._promise.replicas else Connection
+        return Wire(
+            address, self._timeout_s, on_change, self._tls, find=find, prepare=self._prepare, make=make
+        )
+
+    async def _prepare(self, connection: Connection, address: StoreAddress) -> None:
+        """See `Wire`. A node that took another's place must keep the promise, too."""
+        if self.checked:
+            await check_node(connection.send, self._promise)
+        if isinstance(connection, ConfirmingConnection):
+            partition = self._partition_at(address)
+            connection.confirm(self._promise.replicas, self._timeout_s / 2, partition)
+
+    def _partition_at(self, address: StoreAddress) -> int | None:
+        return 0
 
     @property
     def up(self) -> bool:
@@ -91,6 +117,17 @@ class Nodes:
         """Ends that."""
         self.ways[partition] = self.wires[partition]
 
+    async def check(self) -> bool:
+        """Whether all nodes told their settings.
+
+        Raises:
+            StoreUnusable: one doesn't keep the promise.
+            StoreUnavailable: one doesn't answer.
+        """
+        told = [await check_node(wire.run, self._promise) for wire in dict.fromkeys(self.wires)]
+        self.checked = True
+        return all(told)
+
     async def run(self, partition: int, message: bytes) -> Reply:
         """The reply to a command of a partition, frozen or not; errors of the store are values.
 
@@ -117,22 +154,14 @@ class SentinelNodes(Nodes):
         timeout_s: float,
         tls: ssl.SSLContext | None,
         on_change: Callable[[bool], None],
-        make: Make = Connection,
+        promise: Promise,
     ) -> None:
         self._sentinels = list(address.seeds)
         self._following: asyncio.Task[None] | None = None
-        super().__init__(address, timeout_s, tls, on_change, make)
+        super().__init__(address, timeout_s, tls, on_change, promise)
 
     def _first(self) -> Wire:
-        return Wire(
-            self._address,
-            self._timeout_s,
-            self._on_change,
-            self._tls,
-            find=self._find,
-            prepare=self._check,
-            make=self._make,
-        )
+        return self._wire(self._address, self._on_change, self._find)
 
     def start(self) -> None:
         """Begins to look for the master, and to connect."""
@@ -173,11 +202,12 @@ class SentinelNodes(Nodes):
             return self._address.node(found[0].decode(), int(found[1]))
         raise StoreUnavailable(f"no Sentinel says where the master is ({'; '.join(problems)})")
 
-    async def _check(self, connection: Connection, address: StoreAddress) -> None:
+    async def _prepare(self, connection: Connection, address: StoreAddress) -> None:
         """A Sentinel may be late: what it names must be a master."""
         role = await connection.send(encode(["ROLE"]))
         if not isinstance(role, list) or role[0] != b"master":
             raise StoreUnavailable(f"{address.place} is no master")
+        await super()._prepare(connection, address)
 
     async def _follow_master(self) -> None:
         """Leaves a master that the Sentinels have replaced, and that does not know it yet."""

@@ -11,6 +11,7 @@ from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
 from tallystick.store.cluster import ClusterNodes
 from tallystick.store.connection import Reply
+from tallystick.store.durability import Promise
 from tallystick.store.keys import SCHEMA, partition_keys, partition_of
 from tallystick.store.nodes import Nodes, SentinelNodes
 from tallystick.store.resp import bulks, encode
@@ -37,6 +38,7 @@ PASSING = (
 """Store errors that another time may not bring."""
 
 RETRY_S = 0.2
+FAST = Promise()
 SCAN_COUNT = 1_000
 KEYS = 6
 COMMAND_CELLS = 3 + KEYS
@@ -59,10 +61,13 @@ class ScriptRunner:
         timeout_s: float,
         tls: ssl.SSLContext | None,
         on_change: Callable[[bool], None],
+        promise: Promise = FAST,
     ) -> None:
         kind = (SentinelNodes if address.service else ClusterNodes) if address.seeds else Nodes
-        self.nodes = kind(address, timeout_s, tls, on_change)
+        self.nodes = kind(address, timeout_s, tls, on_change, promise)
         self._wanted = partitions
+        self.told_settings = False
+        """Whether all nodes told their settings, so that the promise could be checked."""
         self.partitions = 0
         self._scripts = {name: load_script(name) for name in SCRIPTS}
         self._keys: list[bytes] = []
@@ -71,26 +76,38 @@ class ScriptRunner:
         """Connects, waiting as long as it takes, and makes sure that the store is of use.
 
         Raises:
-            StoreUnusable: its schema is of another version, or it evicts keys.
+            StoreUnusable: its schema is of another version, it evicts keys, or it doesn't keep the promise.
         """
         self.nodes.start()
         while not self.partitions:
             await self.nodes.connected()
             try:
+                await self.nodes.check()
                 self.partitions = await self._first_use()
             except StoreUnusable:
                 raise
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_S)  # it went away again, or can't be written
-        self._keys = [bulks(partition_keys(p)) for p in range(self.partitions)]
-        self.nodes.spread(self.partitions)
+                continue
+            self._keys = [bulks(partition_keys(p)) for p in range(self.partitions)]
+            self.nodes.spread(self.partitions)
+            await self._check()
+
+    async def _check(self) -> None:
+        """Checks all nodes, once each has answered. Raises StoreUnusable."""
+        while True:
+            try:
+                self.told_settings = await self.nodes.check()
+            except StoreUnusable:
+                raise
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def _first_use(self) -> int:
         """How many partitions the store has, now that it certainly has some."""
         key = partition_keys(0)[0]
-        eviction = await self.nodes.run(0, encode(["CONFIG", "GET", "maxmemory-policy"]))
-        if isinstance(eviction, list) and len(eviction) == 2 and eviction[1].startswith(b"allkeys"):
-            raise StoreUnusable(f"the store evicts keys ({eviction[1].decode()}); set noeviction")
         for name, value in (("schema", SCHEMA), ("partitions", str(self._wanted))):
             await self.ask(0, "HSETNX", key, name, value)
         schema, kept = await self.ask(0, "HMGET", key, "schema", "partitions")

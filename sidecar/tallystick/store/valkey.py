@@ -49,9 +49,10 @@ from tallystick.store.asks import (
     Stamp,
     Swept,
 )
+from tallystick.store.durability import Promise
 from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
-from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.script_runner import FAST, ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
@@ -76,9 +77,15 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         timeout_s: float = 2.0,
         tls: ssl.SSLContext | None = None,
         on_change: Callable[[bool], None] = lambda up: None,
+        promise: Promise = FAST,
     ) -> None:
         self._runner = ScriptRunner(
-            address, partitions=partitions, timeout_s=timeout_s, tls=tls, on_change=on_change
+            address,
+            partitions=partitions,
+            timeout_s=timeout_s,
+            tls=tls,
+            on_change=on_change,
+            promise=promise,
         )
         self._retention_ms = retention_ms
         self._settles: dict[str, Line] = {}
@@ -88,11 +95,16 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         """How many partitions there are; 0 before `open`."""
         return self._runner.partitions
 
+    @property
+    def told_settings(self) -> bool:
+        """Whether all nodes told their settings, so that the promise could be checked."""
+        return self._runner.told_settings
+
     async def open(self) -> None:
         """Connects, waiting as long as it takes, and makes sure that the store is of use.
 
         Raises:
-            StoreUnusable: its schema is of another version, or it evicts keys.
+            StoreUnusable: its schema is of another version, it evicts keys, or it doesn't keep the promise.
         """
         await self._runner.open()
 
