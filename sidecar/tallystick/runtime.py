@@ -231,7 +231,9 @@ class Sidecar:
         return shared
 
     def _readiness(self) -> Mapping[str, str]:
-        return self._states | self.beside
+        frozen = ", ".join(map(str, self._store.frozen)) if self.opened.is_set() else ""
+        told = {"partitions": f"{READY}, but frozen: {frozen}"} if frozen else {}
+        return self._states | told | self.beside
 
     def _store_changed(self, up: bool) -> None:
         self._states["store"] = READY if up else "away"

@@ -23,7 +23,7 @@ from tests.servers import StoreServer
 START_MS = 1_760_000_000_000
 """When tests begin: 2025-10-09 08:53:20 UTC."""
 RETENTION_MS = 86_400_000
-OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time"})
+OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time", b"frozen"})
 """Fields of `meta` that are no partition's state."""
 SUSPENDED = b"suspended:"
 
@@ -156,6 +156,7 @@ class ServerBackend(Backend):
         """Begins anew."""
         self.raw.flushall()
         self.set_clock(START_MS)
+        self._forget()
 
     async def client(self) -> Store:
         store = ValkeyStore(self.address, partitions=self.partitions, retention_ms=self._retention_ms)
@@ -195,6 +196,12 @@ class ServerBackend(Backend):
         for key, content in snapshot.items():
             self.raw.restore(key, 0, content)
         self.set_clock(self.now_ms)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Clients are as if they had just begun; what those do who saw it: test_contract_freezing."""
+        for store in self._clients:
+            store.forget_sequences()
 
     async def close(self) -> None:
         for store in self._clients:

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 KINDS = (
     *("reserve", "settle", "release", "refuse", "expire", "extend", "charge"),
     *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
-    *("alert", "policy", "suspend", "resume"),
+    *("alert", "policy", "suspend", "resume", "thaw"),
 )
 
 Counters = dict[str, int]

@@ -185,6 +185,11 @@ class Metrics:
         self.store_up = Gauge(
             "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
         )
+        self.partitions_frozen = Gauge(
+            "tallystick_partitions_frozen",
+            "Partitions that went back, and answer nothing until they are thawed.",
+            registry=self.registry,
+        )
         self._durability = Gauge(
             "tallystick_store_durability",
             "1 for the mode that the store was set up for; checked: whether it told that it is.",

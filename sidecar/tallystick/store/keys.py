@@ -4,7 +4,8 @@
 one slot. A tenant hashes to one partition; every script takes all six keys.
 
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
-                           force), suspended:TENANT (`lua/suspend.lua`); in partition
+                           force), suspended:TENANT (`lua/suspend.lua`), frozen
+                           (`lua/freeze.lua`), touched (`confirming`); in partition
                            0 also schema, partitions, tally_key,
                            token:TENANT:NAME → a token's record (`core.callers`; `*` for
                            every tenant), tokens → the stamp of their last change;

@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hiredis
 
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.store.address import StoreAddress
+from tallystick.store.asks import Stamp
 from tallystick.store.cluster import ClusterNodes
 from tallystick.store.connection import Reply
 from tallystick.store.durability import Promise
@@ -20,9 +21,12 @@ from tallystick.store.wire import GRACE_S
 
 SCRIPTS = (
     *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
-    *("credit", "move", "apply_policy", "suspend", "learn", "sweep"),
+    *("credit", "move", "apply_policy", "suspend", "learn", "sweep", "freeze", "thaw"),
     *("make_token", "revoke_token", "list_tokens"),
 )
+
+STAMPED = frozenset({"release", "extend", "balance", "charge", "take", "credit", "move", "learn"})
+"""Those whose reply tells after its code when and where it was answered: now, seq, epoch."""
 
 PASSING = (
     "LOADING",
@@ -43,6 +47,10 @@ SCAN_COUNT = 1_000
 KEYS = 6
 COMMAND_CELLS = 3 + KEYS
 """Of a script's command, before its arguments."""
+
+
+async def _look_at_nothing(_partition: int, _stamp: Stamp) -> None:
+    """Nobody compares."""
 
 
 class ScriptRunner:
@@ -66,6 +74,8 @@ class ScriptRunner:
         kind = (SentinelNodes if address.service else ClusterNodes) if address.seeds else Nodes
         self.nodes = kind(address, timeout_s, tls, on_change, promise)
         self._wanted = partitions
+        self.look: Callable[[int, Stamp], Awaitable[None]] = _look_at_nothing
+        """Is told the stamps of replies that `run` has, and may raise StoreUnavailable."""
         self.told_settings = False
         """Whether all nodes told their settings, so that the promise could be checked."""
         self.partitions = 0
@@ -141,7 +151,10 @@ class ScriptRunner:
     async def run(self, name: str, tenant: str, args: Sequence[object]) -> list[Any]:
         """The reply of a script on a tenant's partition."""
         partition = self.partition(tenant)
-        return await self.evaluate(name, partition, self.message(name, partition, args))
+        reply = await self.evaluate(name, partition, self.message(name, partition, args))
+        if name in STAMPED and len(reply) > 3:
+            await self.look(partition, Stamp(reply[1], int(reply[2]), int(reply[3])))
+        return reply
 
     def message(self, name: str, partition: int, args: Sequence[object]) -> bytes:
         """The command that runs a script."""
@@ -155,6 +168,12 @@ class ScriptRunner:
     async def evaluate(self, name: str, partition: int, message: bytes) -> list[Any]:
         """The reply to such a command. A script that the store doesn't know is sent whole."""
         reply = await self.nodes.ways[partition].run(message)
+        return reply if type(reply) is list else await self.refused(reply, name, partition, message)
+
+    async def evaluate_even_frozen(self, name: str, partition: int, args: Sequence[object]) -> list[Any]:
+        """The reply of a script that is for frozen partitions, too."""
+        message = self.message(name, partition, args)
+        reply = await self.nodes.run(partition, message)
         return reply if type(reply) is list else await self.refused(reply, name, partition, message)
 
     async def refused(self, reply: object, name: str, partition: int, message: bytes) -> list[Any]:

@@ -47,13 +47,14 @@ from tallystick.store.asks import (
     SettleAsk,
     Settled,
     Stamp,
-    Swept,
 )
 from tallystick.store.durability import Promise
+from tallystick.store.freezing import Swept
 from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
 from tallystick.store.script_runner import FAST, ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
+from tallystick.store.valkey_freezing import FreezingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
@@ -65,7 +66,9 @@ ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey):
+class ValkeyStore(
+    ChargingOnValkey, FreezingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey
+):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -79,6 +82,8 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         on_change: Callable[[bool], None] = lambda up: None,
         promise: Promise = FAST,
     ) -> None:
+        super().__init__()
+        self.durability: str = promise.mode
         self._runner = ScriptRunner(
             address,
             partitions=partitions,
@@ -107,6 +112,7 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
             StoreUnusable: its schema is of another version, it evicts keys, or it doesn't keep the promise.
         """
         await self._runner.open()
+        self.forget_sequences()
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
@@ -114,10 +120,11 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         assert isinstance(line, Line)
         reply = await line.join(call_cells(plan, ask))
         code = reply[0]
-        if code == ALLOW:
-            return held_of(reply)
-        if code == DENY:
-            return refused_of(reply)
+        if code in (ALLOW, DENY):
+            answer = held_of(reply) if code == ALLOW else refused_of(reply)
+            if self._behind(line.partition, answer.stamp):
+                await self._look_again(line.partition)
+            return answer
         if code == AGAIN:
             return Again(reply[1], int(reply[2]))
         if code == REPLAY:
@@ -146,7 +153,10 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
-        return settled_of(reply, changed=code == ALLOW)
+        settled = settled_of(reply, changed=code == ALLOW)
+        if self._behind(line.partition, settled.stamp):
+            await self._look_again(line.partition)
+        return settled
 
     def _settle_line(self, tenant: str) -> Line:
         """Where the settles of a tenant come together."""
@@ -247,9 +257,13 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
-        message = self._runner.message("sweep", partition, [limit, self._retention_ms])
-        now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", partition, message)
-        return Swept(Stamp(now_ms, int(seq), int(epoch)), open_holds, more == 1)
+        args = (limit, self._retention_ms)
+        told = await self._runner.evaluate_even_frozen("sweep", partition, args)
+        now_ms, seq, epoch, open_holds, more, text = told
+        stamp, frozen = Stamp(now_ms, int(seq), int(epoch)), self._learned(partition, text)
+        if not frozen and self._behind(partition, stamp):
+            frozen = await self.freeze(partition, *self._seen[partition])
+        return Swept(stamp, open_holds, more == 1, frozen)
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""
