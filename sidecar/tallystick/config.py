@@ -27,8 +27,10 @@ from tallystick.setting_types import (
     StoreUrl,
     TenantName,
     check_auth,
+    check_durability,
 )
 from tallystick.store.address import StoreAddress, parse_store_url
+from tallystick.store.durability import Durability, Promise
 
 PREFIX = "TALLYSTICK_"
 
@@ -106,7 +108,9 @@ class Settings(BaseSettings):
     store_url: StoreUrl = Field(
         SecretStr(""),
         description="The store: `redis://`, `rediss://`, `valkey://`, `valkeys://` with "
-        "`[USER:PASSWORD@]HOST[:PORT][?db=N]`, or `unix:///PATH`. Never logged.",
+        "`[USER:PASSWORD@]HOST[:PORT][?db=N]`, or `unix:///PATH`; `redis+sentinel://HOST:PORT,…/SERVICE` "
+        "(`?sentinel_password=…` where Sentinels have one) or `redis+cluster://HOST:PORT,…`, with TLS "
+        "`rediss+…`. Never logged.",
     )
     store_tls_ca: ExistingFile = Field(
         None, description="Certificates (PEM) to trust in place of the system's for a store over TLS."
@@ -115,6 +119,14 @@ class Settings(BaseSettings):
     store_tls_key: ExistingFile = Field(None, description="The key (PEM) of the client certificate.")
     store_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = Field(
         2000, description="How many milliseconds to wait for the store's answer."
+    )
+    durability: Literal["fast", "durable", "replicated"] = Field(
+        "fast",
+        description="What the store promises of what was answered: `fast` (on disk within a second), "
+        "`durable` (on disk, no failover), `replicated` (on disk here, and with replicas).",
+    )
+    replicas: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="How many replicas confirm each answer, where durability is `replicated`."
     )
     partitions: Annotated[int, Field(ge=1, le=4096)] = Field(
         64, description="The partitions of a new store; one in use keeps its own number."
@@ -159,8 +171,15 @@ class Settings(BaseSettings):
     def _needs_tls(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         url = info.data.get("store_url", SecretStr("")).get_secret_value()
         if path is not None and "store_url" in info.data and not (url and parse_store_url(url).tls):
-            raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or valkeys://")
+            raise ValueError(f"expected {PREFIX}STORE_URL to begin with rediss:// or another scheme with TLS")
         return path
+
+    @field_validator("durability")
+    @classmethod
+    def _can_be_kept(cls, mode: str, info: ValidationInfo) -> str:
+        if "store_url" in info.data:
+            check_durability(Durability(mode), info.data["store_url"].get_secret_value(), PREFIX)
+        return mode
 
     @field_validator("store_tls_key", "tls_key", "tls_client_ca")
     @classmethod
@@ -181,6 +200,11 @@ class Settings(BaseSettings):
     @classmethod
     def _asks_rightly(cls, auth: str, info: ValidationInfo) -> str:
         return check_auth(auth, info.data, PREFIX)
+
+    def promise(self) -> Promise:
+        """Return what the store has to promise."""
+        mode = Durability(self.durability)
+        return Promise(mode, self.replicas if mode is Durability.REPLICATED else 0)
 
     def store_address(self) -> StoreAddress | None:
         """Return the store's URL, taken apart; None for the embedded store."""

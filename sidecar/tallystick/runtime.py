@@ -57,7 +57,9 @@ class Sidecar:
         self.beside: dict[str, str] = {}
         """States for /readyz of parts that are not the sidecar's own."""
         self._address = settings.store_address()
-        self._embedded = None if self._address else EmbeddedValkey(settings.data_dir)
+        self._promise = promise = settings.promise()
+        fsync = promise.mode.appendfsync
+        self._embedded = None if self._address else EmbeddedValkey(settings.data_dir, fsync=fsync)
         self._servers = Servers(settings.transport, settings.reflection)
         self._streams = Streams(MOST_STREAMS)
         self._admissions = (
@@ -125,6 +127,7 @@ class Sidecar:
             timeout_s=settings.store_timeout_ms / 1000,
             tls=_tls(settings) if address.tls else None,
             on_change=self._store_changed,
+            promise=self._promise,
         )
 
     async def _listen(self) -> None:
@@ -172,6 +175,7 @@ class Sidecar:
         if not self._embedded:
             log.info("waiting for the store at %s", self._address)
         await store.open()
+        self._tell_durability()
         while not await self._prepared():  # noqa: ASYNC110 - what it waits for is the store's answer
             await asyncio.sleep(RETRY_S)
         self._states["policies"] = READY
@@ -184,6 +188,12 @@ class Sidecar:
             watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
         )
+
+    def _tell_durability(self) -> None:
+        mode, told = self._promise.mode, self._store.told_settings
+        self.metrics.tell_durability(mode, checked=told)
+        if not told:
+            log.warning("durability %s: the store doesn't tell its settings, so this is not checked", mode)
 
     async def _prepared(self) -> bool:
         """Whether the policies are applied and the key is known; False when the store went away meanwhile."""
@@ -221,7 +231,9 @@ class Sidecar:
         return shared
 
     def _readiness(self) -> Mapping[str, str]:
-        return self._states | self.beside
+        frozen = ", ".join(map(str, self._store.frozen)) if self.opened.is_set() else ""
+        told = {"partitions": f"{READY}, but frozen: {frozen}"} if frozen else {}
+        return self._states | told | self.beside
 
     def _store_changed(self, up: bool) -> None:
         self._states["store"] = READY if up else "away"

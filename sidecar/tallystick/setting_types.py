@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 
 from tallystick.core.subject import TENANT
 from tallystick.store.address import parse_store_url
+from tallystick.store.durability import Durability
 
 _SOCKET_PATH_BYTES = 103
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -82,6 +83,22 @@ def check_auth(auth: str, known: Mapping[str, Any], prefix: str) -> str:
             if known.get(name, name) is None:
                 raise ValueError(f"expected {prefix}{name.upper()} beside {auth}")
     return auth
+
+
+def check_durability(mode: Durability, url: str, prefix: str) -> None:
+    """Refuse a mode that the store at this URL can't have.
+
+    Raises:
+        ValueError: says what was expected.
+
+    """
+    if mode is Durability.REPLICATED and not url:
+        raise ValueError(f"expected {prefix}STORE_URL beside replicated: the embedded store has no replicas")
+    if mode is Durability.DURABLE and url and parse_store_url(url).seeds:
+        raise ValueError(
+            "expected replicated, or fast, with Sentinels or a cluster: "
+            "a failover may lose what a replica did not have yet"
+        )
 
 
 def _address_or_empty(text: str) -> str:

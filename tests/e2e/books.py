@@ -40,6 +40,14 @@ class Books:
     def pid(self) -> int:
         return int(self.raw.info("server")["process_id"])
 
+    def forget(self) -> None:
+        """Empties the store, as one that was thawed after it had lost everything: in a new epoch."""
+        keys = [partition_keys(partition)[0] for partition in range(self.partitions)]
+        epochs = [int(self.raw.hget(key, "epoch") or 1) for key in keys]
+        self.raw.flushall()
+        for key, epoch in zip(keys, epochs, strict=True):
+            self.raw.hset(key, "epoch", str(epoch + 1))
+
     def state(self, partition: int) -> State:
         meta, count, hold, due, log, policy = partition_keys(partition)
         pipe = self.raw.pipeline()

@@ -41,7 +41,7 @@ def test_a_store_that_forgot_the_hold_charges_by_the_tally_once(caller: Caller, 
     caller.credit(10**9)
     estimate = pb.TokenEstimate(input=100, max_output=50)
     tally = caller.allowed(model="house", estimate=estimate, reservation_id="lost").tally
-    books.raw.flushall()
+    books.forget()
     with fails(CODE.NOT_FOUND, "no tally"):
         caller.settle("lost", 5)
     usage = pb.Usage(input=90, output=20)

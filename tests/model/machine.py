@@ -524,6 +524,16 @@ class Stores(RuleBasedStateMachine):
     def sweep(self, limit: int) -> None:
         self.world.both(lambda store: store.sweep(0, limit))
 
+    @rule(ahead=st.sampled_from([-1, 0, 1]), epochs=st.sampled_from([0, 0, 1]))
+    def freeze(self, ahead: int, epochs: int) -> None:
+        """It is thawed at once, so that the rest has something to do."""
+        meta = self.world.memory.state().meta
+        epoch, seq = meta.get("epoch", 1) + epochs, meta.get("seq", 0) + ahead
+        self.world.both(lambda store: store.freeze(0, epoch, seq))
+        self.world.both(lambda store: store.sweep(0, 1))
+        self.reserve(5, "acme", "ann", "", "", 0, 1, 1, 60_000, 0, "", None)
+        self.world.both(lambda store: store.thaw(0, "ann", "why"))
+
     @rule(tenant=TENANTS, user=USERS, session=SESSIONS, off=VERSIONS_OFF)
     def read(self, tenant: str, user: str, session: str, off: int) -> None:
         plan = self.plan(tenant, user, session, off=off)

@@ -23,7 +23,7 @@ from tests.servers import StoreServer
 START_MS = 1_760_000_000_000
 """When tests begin: 2025-10-09 08:53:20 UTC."""
 RETENTION_MS = 86_400_000
-OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time"})
+OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time", b"frozen"})
 """Fields of `meta` that are no partition's state."""
 SUSPENDED = b"suspended:"
 
@@ -156,6 +156,7 @@ class ServerBackend(Backend):
         """Begins anew."""
         self.raw.flushall()
         self.set_clock(START_MS)
+        self._forget()
 
     async def client(self) -> Store:
         store = ValkeyStore(self.address, partitions=self.partitions, retention_ms=self._retention_ms)
@@ -169,24 +170,7 @@ class ServerBackend(Backend):
             self.raw.hset(partition_keys(partition)[0], "time", str(now_ms))
 
     def state(self, partition: int = 0) -> State:
-        meta, count, hold, due, log, policy = partition_keys(partition)
-        pipe = self.raw.pipeline(transaction=False)
-        for key in (meta, count, hold, policy):
-            pipe.hgetall(key)
-        pipe.zrange(due, 0, -1, withscores=True)
-        pipe.xrange(log)
-        metas, counts, holds, policies, dues, entries = pipe.execute()
-        counted = {k.decode(): v.decode() for k, v in counts.items()}
-        return State(
-            numbers_of(metas),
-            suspensions_of(metas),
-            {k: int(v) for k, v in counted.items() if not _is_text(k)},
-            {k.decode(): v.decode() for k, v in holds.items()},
-            {k.decode(): int(v) for k, v in dues},
-            [_entry(entry_id, fields) for entry_id, fields in entries],
-            {k.decode(): v.decode() for k, v in policies.items()},
-            {k: v for k, v in counted.items() if _is_text(k)},
-        )
+        return state_of(self.raw, partition)
 
     def names(self) -> list[str]:
         """Every key there is."""
@@ -212,6 +196,12 @@ class ServerBackend(Backend):
         for key, content in snapshot.items():
             self.raw.restore(key, 0, content)
         self.set_clock(self.now_ms)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Clients are as if they had just begun; what those do who saw it: test_contract_freezing."""
+        for store in self._clients:
+            store.forget_sequences()
 
     async def close(self) -> None:
         for store in self._clients:
@@ -219,6 +209,28 @@ class ServerBackend(Backend):
         self._clients.clear()
         self.raw.close()
         await asyncio.sleep(0)  # an aborted transport closes in the next tick
+
+
+def state_of(raw: Redis, partition: int) -> State:
+    """A partition's state, as it is on a server."""
+    meta, count, hold, due, log, policy = partition_keys(partition)
+    pipe = raw.pipeline(transaction=False)
+    for key in (meta, count, hold, policy):
+        pipe.hgetall(key)
+    pipe.zrange(due, 0, -1, withscores=True)
+    pipe.xrange(log)
+    metas, counts, holds, policies, dues, entries = pipe.execute()
+    counted = {k.decode(): v.decode() for k, v in counts.items()}
+    return State(
+        numbers_of(metas),
+        suspensions_of(metas),
+        {k: int(v) for k, v in counted.items() if not _is_text(k)},
+        {k.decode(): v.decode() for k, v in holds.items()},
+        {k.decode(): int(v) for k, v in dues},
+        [_entry(entry_id, fields) for entry_id, fields in entries],
+        {k.decode(): v.decode() for k, v in policies.items()},
+        {k: v for k, v in counted.items() if _is_text(k)},
+    )
 
 
 def numbers_of(metas: Any) -> dict[str, int]:

@@ -212,7 +212,7 @@ async def test_a_store_that_is_loading_is_waited_for(
             await desk.reserve(10, reservation_id="a")
         store = desk.store
         assert isinstance(store, ValkeyStore)
-        await until(lambda: store._runner._wire.up)
+        await until(lambda: store._runner.nodes.up)
         reply = await desk.reserve(10, reservation_id="a", content="10/0")
         assert isinstance(reply, Replayed)
         assert reply.hold.expires_ms == held.expires_ms
@@ -231,7 +231,7 @@ async def test_a_killed_store_keeps_its_holds(own_server: StoreServer, own_backe
     own_server.start()
     store = desk.store
     assert isinstance(store, ValkeyStore)
-    await until(lambda: store._runner._wire.up)
+    await until(lambda: store._runner.nodes.up)
     assert backend.state().meta["open"] == 500
     await asyncio.gather(*(desk.settle(f"a{n}", 9) for n in range(500)))
     assert (await desk.balance())[1:] == [10**12 - 4_500, 0, 4_500, 0]

@@ -15,8 +15,9 @@ from redis import Redis
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
+from tallystick.store.connection import MOST_UNSENT_BYTES
 from tallystick.store.resp import encode
-from tallystick.store.wire import MOST_UNSENT_BYTES, Wire
+from tallystick.store.wire import Wire
 from tests.servers import StoreServer, until
 
 PATIENCE_S = 30.0

@@ -175,6 +175,27 @@ def test_misspelt_variables_are_refused_and_strange_ones_let_be(monkeypatch: pyt
         ("redis://store/2", StoreAddress(host="store", port=6379, database=2)),
         ("REDISS://me:p%40ss@store", StoreAddress("store", 6379, tls=True, username="me", password="p@ss")),
         ("valkeys://:pw@[::1]:1", StoreAddress(host="::1", port=1, tls=True, password="pw")),
+        (
+            "rediss+sentinel://me:p%2Cw@a,[::1]:2/spend?db=1&sentinel_username=s&sentinel_password=q%40",
+            StoreAddress(
+                tls=True,
+                username="me",
+                password="p,w",
+                database=1,
+                seeds=(
+                    StoreAddress("a", 26379, tls=True, username="s", password="q@"),
+                    StoreAddress("::1", 2, tls=True, username="s", password="q@"),
+                ),
+                service="spend",
+            ),
+        ),
+        (
+            "valkey+cluster://:pw@a:1,b",
+            StoreAddress(
+                password="pw",
+                seeds=(StoreAddress("a", 1, password="pw"), StoreAddress("b", 6379, password="pw")),
+            ),
+        ),
         ("unix:///run/v.sock?db=1", StoreAddress(path="/run/v.sock", database=1)),
         ("unix://me:pw@/run/v.sock", StoreAddress(path="/run/v.sock", username="me", password="pw")),
     ],
@@ -198,6 +219,16 @@ def test_store_urls(monkeypatch: pytest.MonkeyPatch, url: str, address: StoreAdd
         f"redis://:{SECRET}@store/1?db=2",
         f"redis://:{SECRET}@store#{SECRET}",
         f"redis://[{SECRET}",
+        f"redis+{SECRET}://store",
+        f"unix+cluster://:{SECRET}@store",
+        f"redis+cluster://:{SECRET}@store,",
+        f"redis+cluster://:{SECRET}@store/service",
+        f"redis+cluster://:{SECRET}@store?db=1",
+        f"redis+cluster://:{SECRET}@a,b:{SECRET}",
+        f"redis+sentinel://:{SECRET}@store",
+        f"redis+sentinel://:{SECRET}@store:0/service",
+        f"redis+sentinel://:{SECRET}@store/service/1",
+        f"redis+sentinel://:{SECRET}@store/service?password={SECRET}",
         f"unix://:{SECRET}@host/run/v.sock",
         f"unix://:{SECRET}@",
         SECRET,
@@ -226,6 +257,11 @@ def test_password_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_addresses_are_told_without_credentials() -> None:
     assert str(parse_store_url("redis://[::1]")) == "[::1]:6379 database 0"
     assert str(parse_store_url(f"unix://:{SECRET}@/run/v.sock")) == "/run/v.sock database 0"
+    assert (
+        str(parse_store_url(f"redis+sentinel://:{SECRET}@a,[::1]:1/s?sentinel_password={SECRET}"))
+        == "service s of the Sentinels a:26379,[::1]:1 database 0"
+    )
+    assert str(parse_store_url(f"rediss+cluster://:{SECRET}@a,b:1")) == "the cluster a:6379,b:1 over TLS"
 
 
 def test_tls_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ async def sweep_for_ever(store: Store, metrics: Metrics) -> None:
             log.debug("sweep put off: %s", error)
         else:
             metrics.holds_open.set(sum(swept))
+            metrics.partitions_frozen.set(len(store.frozen))
         await asyncio.sleep(EVERY_S)
 
 

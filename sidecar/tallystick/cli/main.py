@@ -24,6 +24,7 @@ from tallystick.cli.options import register
 from tallystick.cli.policies import apply, show_policy, validate
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
+from tallystick.cli.stores import status, thaw
 from tallystick.cli.tenants import list_tenants, resume, suspend
 from tallystick.cli.tokens import create as create_token
 from tallystick.cli.tokens import list_tokens, revoke
@@ -141,6 +142,9 @@ register(
 )
 register(tenant, resume, "tallystick tenant resume acme --reason 'the key was replaced'")
 register(tenant, list_tenants, "tallystick tenant list --suspended", name="list")
+store = _group("store", "The store: what it promises, and partitions that went back.")
+register(store, status, "tallystick store status")
+register(store, thaw, "tallystick store thaw 17 --reason 'the backup of noon will do'")
 hold = _group("hold", "Reservations: list them, and end those that nobody ends.")
 register(
     hold,

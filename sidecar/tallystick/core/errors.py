@@ -17,6 +17,7 @@ TallystickError
 ├── Overloaded             the queue is longer than the deadline
 ├── Draining               the sidecar is about to end
 └── StoreUnavailable       the store can't be reached, or does not answer
+    ├── StoreFrozen        the partition went back, and waits for an administrator
     └── StoreUnusable      the store answers, and must not be used
 """
 
@@ -105,6 +106,10 @@ class Draining(TallystickError):
 
 class StoreUnavailable(TallystickError):
     """The store can't be reached or does not answer in time."""
+
+
+class StoreFrozen(StoreUnavailable):
+    """The partition has lost what was answered, and waits for an administrator."""
 
 
 class StoreUnusable(StoreUnavailable):

@@ -65,7 +65,8 @@ async def _put_clock_to(at_ms: int, tenant: str, address: StoreAddress) -> None:
     try:
         await runner.open()
         ahead_ms = at_ms - time.time_ns() // 1_000_000
-        await runner.ask("HSET", partition_keys(runner.partition(tenant))[0], "time", f"{ahead_ms:+d}")
+        partition = runner.partition(tenant)
+        await runner.ask(partition, "HSET", partition_keys(partition)[0], "time", f"{ahead_ms:+d}")
     finally:
         await runner.close()
 

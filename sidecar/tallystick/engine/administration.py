@@ -16,6 +16,7 @@ from tallystick.engine.calls import BudgetsCall, CreditCall, MoveCall, WalletRef
 from tallystick.engine.holds import Holds
 from tallystick.engine.ledger_tail import LedgerTail
 from tallystick.engine.paging import Cut, Page, Pages
+from tallystick.engine.partitions import Partitions
 from tallystick.engine.planner import Planner
 from tallystick.engine.tenants import Tenants
 from tallystick.policyfile import load_policy
@@ -42,6 +43,7 @@ class Administration:
         self._planner = planner
         self.pages = Pages()
         self.tenants = Tenants(store, self.pages)
+        self.partitions = Partitions(store)
         self.tail = LedgerTail(store, planner.clock, self.pages)
         self.holds = Holds(store, planner.clock, self.pages)
 

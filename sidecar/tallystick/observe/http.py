@@ -17,7 +17,8 @@ from tallystick.observe.metrics import Metrics
 from tallystick.setting_types import split_address
 
 READY = "ready"
-"""What `ready` says of a part that is; anything else says what it waits for."""
+"""What `ready` says of a part that is, alone or before what is to be known of it; anything else says
+what it waits for."""
 _CLOSE_S = 2
 """How many seconds open requests may take to finish at `stop`."""
 
@@ -120,7 +121,7 @@ class HttpEndpoint:
 
     async def _serve_readyz(self, _request: Request) -> Response:
         parts = dict(self._ready())
-        ready = all(state == READY for state in parts.values())
+        ready = all(state.startswith(READY) for state in parts.values())
         return JSONResponse(
             {"status": READY if ready else "not ready", "parts": parts}, status_code=200 if ready else 503
         )

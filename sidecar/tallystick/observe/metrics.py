@@ -185,6 +185,17 @@ class Metrics:
         self.store_up = Gauge(
             "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
         )
+        self.partitions_frozen = Gauge(
+            "tallystick_partitions_frozen",
+            "Partitions that went back, and answer nothing until they are thawed.",
+            registry=self.registry,
+        )
+        self._durability = Gauge(
+            "tallystick_store_durability",
+            "1 for the mode that the store was set up for; checked: whether it told that it is.",
+            ("mode", "checked"),
+            registry=self.registry,
+        )
         self.in_flight = Gauge("tallystick_in_flight", "Calls being worked on.", registry=self.registry)
         self.streams_open = Gauge(
             "tallystick_streams_open", "Calls that pass through ext_proc.", registry=self.registry
@@ -208,6 +219,10 @@ class Metrics:
     def proxied_end(self, end: str) -> Counter:
         """Return the counter of ends of proxied calls: an outcome, `RELEASED`, `LOST` or `UNHELD`."""
         return self._ends.of(end)
+
+    def tell_durability(self, mode: str, *, checked: bool) -> None:
+        """Say what the store promises."""
+        self._durability.labels(mode, "true" if checked else "false").set(1)
 
     def rpc(self, method: str, code: str = "OK") -> Histogram:
         """Return the histogram of a method's answers with a gRPC code, in seconds."""

@@ -16,6 +16,7 @@ from tallystick.services.administering_holds import (
     write_holds,
 )
 from tallystick.services.administering_ledger import read_tail, read_watch, write_batch, write_events
+from tallystick.services.administering_store import read_thaw, write_frozen, write_store
 from tallystick.services.administering_tenants import (
     read_page,
     read_switch,
@@ -76,6 +77,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """See the proto."""
         page = read_page(request)
         return write_tenants(await self._administration.tenants.list(page, suspended=request.suspended))
+
+    @answered
+    async def GetStore(self, request: pb.GetStoreRequest) -> pb.GetStoreResponse:
+        """See the proto."""
+        return write_store(self._administration.partitions.state())
+
+    @answered
+    async def ThawPartition(self, request: pb.ThawPartitionRequest) -> pb.ThawPartitionResponse:
+        """See the proto."""
+        call = read_thaw(request)
+        frozen = await self._administration.partitions.thaw(call)
+        return pb.ThawPartitionResponse(frozen=write_frozen(call.partition, frozen) if frozen else None)
 
     @answered
     async def ListHolds(self, request: pb.ListHoldsRequest) -> pb.ListHoldsResponse:

@@ -69,6 +69,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "SuspendTenant": Rule(_ADMIN),
         "ResumeTenant": Rule(_ADMIN),
         "ListTenants": Rule(_READ | _ADMIN, Scope.EVERY),
+        "GetStore": Rule(_READ | _ADMIN, Scope.EVERY),
+        "ThawPartition": Rule(_ADMIN, Scope.EVERY),
         "ListHolds": Rule(_READ | _ADMIN),
         "ResolveHold": Rule(_ADMIN),
         "TailLedger": Rule(_READ | _ADMIN),

@@ -282,14 +282,6 @@ class StoredPolicy(NamedTuple):
     version: int
 
 
-class Swept(NamedTuple):
-    """A partition after a sweep."""
-
-    stamp: Stamp
-    open_holds: int
-    more: bool
-
-
 class Tokens(NamedTuple):
     """Every token of a store."""
 

@@ -34,11 +34,11 @@ from tallystick.store.asks import (
     SettleAsk,
     Settled,
     StoredPolicy,
-    Swept,
     TakeAsk,
     Tokens,
     Took,
 )
+from tallystick.store.freezing import Freeze, Swept
 from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk
 from tallystick.store.tenant_states import Suspension, TenantState
 
@@ -198,6 +198,29 @@ class Store(Protocol):
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """Ends at most `limit` due entries of a partition."""
+        ...
+
+    @property
+    def frozen(self) -> Mapping[int, Freeze]:
+        """The partitions that are frozen, as of the last sweep: they answer StoreFrozen."""
+        ...
+
+    @property
+    def durability(self) -> str:
+        """What the store promises of what was answered, by name."""
+        ...
+
+    @property
+    def told_settings(self) -> bool:
+        """Whether the store told that it is set up so."""
+        ...
+
+    async def freeze(self, partition: int, epoch: int, seq: int) -> Freeze | None:
+        """Freezes a partition that is not as far as this; how it is frozen by now."""
+        ...
+
+    async def thaw(self, partition: int, by: str, reason: str) -> Freeze | None:
+        """Lets a partition go on in a new epoch; how it was frozen, None where nothing changed."""
         ...
 
     async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:

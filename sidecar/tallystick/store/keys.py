@@ -4,7 +4,8 @@
 one slot. A tenant hashes to one partition; every script takes all six keys.
 
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
-                           force), suspended:TENANT (`lua/suspend.lua`); in partition
+                           force), suspended:TENANT (`lua/suspend.lua`), frozen
+                           (`lua/freeze.lua`), touched (`confirming`); in partition
                            0 also schema, partitions, tally_key,
                            token:TENANT:NAME → a token's record (`core.callers`; `*` for
                            every tenant), tokens → the stamp of their last change;
@@ -37,6 +38,11 @@ def partition_of(tenant: str, partitions: int) -> int:
     return crc32(tenant.encode()) % partitions
 
 
+def hash_tag(partition: int) -> str:
+    """What of its keys says in which slot of a cluster they lie."""
+    return f"t.{partition}"
+
+
 def partition_keys(partition: int) -> tuple[str, ...]:
     """The keys of a partition, in the order in which scripts take them."""
-    return tuple(f"ts:{{t.{partition}}}:{kind}" for kind in KINDS)
+    return tuple(f"ts:{{{hash_tag(partition)}}}:{kind}" for kind in KINDS)

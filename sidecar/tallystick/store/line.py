@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
+from tallystick.store.connection import ConnectionLost, Reply, fail
 from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
-from tallystick.store.wire import ConnectionLost, Reply
 
 MOST_TOGETHER = 32
 """So many calls leave without waiting for more, so that a script stays short."""
@@ -27,6 +27,8 @@ class Line:
     ) -> None:
         self._runner = runner
         self._script = script
+        self.partition = partition
+        self._ways = runner.nodes.ways
         self._command = runner.command(script, partition, args)
         self._cells = COMMAND_CELLS + len(args)
         self._of_a_call = of_a_call
@@ -34,7 +36,8 @@ class Line:
 
     def join(self, call: bytes) -> "asyncio.Future[Any]":
         """The reply to a call, given as RESP."""
-        loop, party, connection = asyncio.get_running_loop(), self._party, self._runner.connection
+        loop, party = asyncio.get_running_loop(), self._party
+        connection = self._ways[self.partition].connection
         future: asyncio.Future[Any] = loop.create_future()
         party.calls.append(call)
         party.futures.append(future)
@@ -58,8 +61,8 @@ class Line:
     async def ask(self, message: bytes, refusal: Reply | None) -> list[Any]:
         """The replies to a command that was refused, or lost on the way (None), after all."""
         if refusal is None:
-            return await self._runner.evaluate(self._script, message)
-        return await self._runner.refused(refusal, self._script, message)
+            return await self._runner.evaluate(self._script, self.partition, message)
+        return await self._runner.refused(refusal, self._script, self.partition, message)
 
 
 class _Party:
@@ -89,7 +92,12 @@ class _Party:
                 future.set_result(answer)
 
     def set_exception(self, error: StoreUnavailable) -> None:
-        self._ask_again(None)
+        if isinstance(error, ConnectionLost):
+            self._ask_again(None)
+            return
+        for future in self.futures:
+            if not future.done():
+                fail(future, error)
 
     def _ask_again(self, refusal: Reply | None) -> None:
         self.depart()  # who comes now is not lost

@@ -33,10 +33,11 @@ from tallystick.store.asks import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    Swept,
 )
+from tallystick.store.freezing import Swept
 from tallystick.store.keys import partition_of
 from tallystick.store.memory_charge import ChargingInMemory
+from tallystick.store.memory_freezing import FreezingInMemory
 from tallystick.store.memory_funds import credit, move
 from tallystick.store.memory_holds import HoldsInMemory
 from tallystick.store.memory_learning import learn
@@ -47,7 +48,7 @@ from tallystick.store.memory_tenants import TenantsInMemory
 from tallystick.store.memory_tokens import TokensInMemory
 
 
-class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemory):
+class MemoryStore(ChargingInMemory, FreezingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemory):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -179,6 +180,8 @@ class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemo
         """See `Store.sweep`."""
         p = self._partitions[partition]
         self._tick(p)
+        if p.frozen:
+            return Swept(p.stamp(), p.meta.get("open", 0), more=False, frozen=p.frozen)
         more = p.end_due(limit)
         return Swept(p.stamp(), p.meta.get("open", 0), more)
 
@@ -205,7 +208,10 @@ class MemoryStore(ChargingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemo
         """See `Store.close`."""
 
     def _begin(self, tenant: str) -> Partition:
-        p = self._partitions[partition_of(tenant, len(self._partitions))]
+        partition = partition_of(tenant, len(self._partitions))
+        p = self._partitions[partition]
+        if p.frozen:
+            raise p.frozen.error(partition)
         self._tick(p)
         return p
 

@@ -13,6 +13,7 @@ from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
 from tallystick.store.asks import Stamp
+from tallystick.store.freezing import Freeze
 from tallystick.store.tenant_states import Suspension
 
 SESSION_LIFE_MS = 7_776_000_000
@@ -40,10 +41,12 @@ class Partition:
     log: list[Entry] = field(default_factory=list)
     policy: dict[str, str] = field(default_factory=dict)
     now_ms: int = 0
+    frozen: Freeze | None = None
+    """In the key `meta`, too."""
 
     def stamp(self) -> Stamp:
         """Where the partition stands."""
-        return Stamp(self.now_ms, self.meta.get("seq", 0), EPOCH)
+        return Stamp(self.now_ms, self.meta.get("seq", 0), self.meta.get("epoch", EPOCH))
 
     def version(self, tenant: str) -> int:
         """The policy version in force."""
@@ -58,7 +61,10 @@ class Partition:
         seq = self.meta["seq"] = self.meta.get("seq", 0) + 1
         common = {"kind": kind, "at": str(self.now_ms), "tenant": tenant, "id": entry_id}
         self.log.append(
-            Entry(f"{EPOCH}-{seq}", common | {name: str(value) for name, value in fields.items()})
+            Entry(
+                f"{self.stamp().epoch}-{seq}",
+                common | {name: str(value) for name, value in fields.items()},
+            )
         )
         self.wrote()
 

@@ -47,12 +47,14 @@ from tallystick.store.asks import (
     SettleAsk,
     Settled,
     Stamp,
-    Swept,
 )
+from tallystick.store.durability import Promise
+from tallystick.store.freezing import Swept
 from tallystick.store.keys import partition_keys
 from tallystick.store.line import Line
-from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.script_runner import FAST, ScriptRunner
 from tallystick.store.valkey_charge import ChargingOnValkey
+from tallystick.store.valkey_freezing import FreezingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
@@ -64,7 +66,9 @@ ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey):
+class ValkeyStore(
+    ChargingOnValkey, FreezingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey
+):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
@@ -76,9 +80,17 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         timeout_s: float = 2.0,
         tls: ssl.SSLContext | None = None,
         on_change: Callable[[bool], None] = lambda up: None,
+        promise: Promise = FAST,
     ) -> None:
+        super().__init__()
+        self.durability: str = promise.mode
         self._runner = ScriptRunner(
-            address, partitions=partitions, timeout_s=timeout_s, tls=tls, on_change=on_change
+            address,
+            partitions=partitions,
+            timeout_s=timeout_s,
+            tls=tls,
+            on_change=on_change,
+            promise=promise,
         )
         self._retention_ms = retention_ms
         self._settles: dict[str, Line] = {}
@@ -88,13 +100,19 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         """How many partitions there are; 0 before `open`."""
         return self._runner.partitions
 
+    @property
+    def told_settings(self) -> bool:
+        """Whether all nodes told their settings, so that the promise could be checked."""
+        return self._runner.told_settings
+
     async def open(self) -> None:
         """Connects, waiting as long as it takes, and makes sure that the store is of use.
 
         Raises:
-            StoreUnusable: its schema is of another version, or it evicts keys.
+            StoreUnusable: its schema is of another version, it evicts keys, or it doesn't keep the promise.
         """
         await self._runner.open()
+        self.forget_sequences()
 
     async def reserve(self, plan: Plan, ask: ReserveAsk) -> Held | Refused | Again | Replayed:
         """See `Store.reserve`."""
@@ -102,10 +120,11 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         assert isinstance(line, Line)
         reply = await line.join(call_cells(plan, ask))
         code = reply[0]
-        if code == ALLOW:
-            return held_of(reply)
-        if code == DENY:
-            return refused_of(reply)
+        if code in (ALLOW, DENY):
+            answer = held_of(reply) if code == ALLOW else refused_of(reply)
+            if self._behind(line.partition, answer.stamp):
+                await self._look_again(line.partition)
+            return answer
         if code == AGAIN:
             return Again(reply[1], int(reply[2]))
         if code == REPLAY:
@@ -134,7 +153,10 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
             raise ReservationNotFound(f"no reservation {ask.reservation_id!r}, and no tally came with it")
         if code == TOO_OLD:
             raise ReservationEnded(f"the tally of {ask.reservation_id!r} is older than the retention")
-        return settled_of(reply, changed=code == ALLOW)
+        settled = settled_of(reply, changed=code == ALLOW)
+        if self._behind(line.partition, settled.stamp):
+            await self._look_again(line.partition)
+        return settled
 
     def _settle_line(self, tenant: str) -> Line:
         """Where the settles of a tenant come together."""
@@ -222,8 +244,8 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
         return {c: (int(found.get(f"{c}:s", 0)), int(found.get(f"{c}:h", 0))) for c in counters}
 
     async def _scan(self, tenant: str, pattern: str) -> dict[str, bytes]:
-        key = partition_keys(self._runner.partition(tenant))[1]
-        return await self._runner.scan(key, f"{tenant}:{pattern}")
+        partition = self._runner.partition(tenant)
+        return await self._runner.scan(partition, partition_keys(partition)[1], f"{tenant}:{pattern}")
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:
         """See `Store.learn`."""
@@ -235,19 +257,23 @@ class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValk
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See `Store.sweep`."""
-        message = self._runner.message("sweep", partition, [limit, self._retention_ms])
-        now_ms, seq, epoch, open_holds, more = await self._runner.evaluate("sweep", message)
-        return Swept(Stamp(now_ms, int(seq), int(epoch)), open_holds, more == 1)
+        args = (limit, self._retention_ms)
+        told = await self._runner.evaluate_even_frozen("sweep", partition, args)
+        now_ms, seq, epoch, open_holds, more, text = told
+        stamp, frozen = Stamp(now_ms, int(seq), int(epoch)), self._learned(partition, text)
+        if not frozen and self._behind(partition, stamp):
+            frozen = await self.freeze(partition, *self._seen[partition])
+        return Swept(stamp, open_holds, more == 1, frozen)
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""
         place = (partition_keys(0)[0], "tally_key")
-        await self._runner.ask("HSETNX", *place, proposed)
-        return bytes(await self._runner.ask("HGET", *place))
+        await self._runner.ask(0, "HSETNX", *place, proposed)
+        return bytes(await self._runner.ask(0, "HGET", *place))
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        await self._runner.ask("PING")
+        await self._runner.ask(0, "PING")
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -17,8 +17,9 @@ class HoldsOnValkey:
 
     async def hold(self, tenant: str, reservation_id: str) -> Hold | None:
         """See `Store.hold`."""
-        key = partition_keys(self._runner.partition(tenant))[2]
-        text = await self._runner.ask("HGET", key, f"{tenant}:r:{reservation_id}")
+        partition = self._runner.partition(tenant)
+        key = partition_keys(partition)[2]
+        text = await self._runner.ask(partition, "HGET", key, f"{tenant}:r:{reservation_id}")
         return read_hold(text.decode()) if text else None
 
     async def holds(self, tenant: str, after: Place, count: int) -> HoldsSeen:
@@ -29,7 +30,7 @@ class HoldsOnValkey:
         records = dict[bytes, str]()
         if ours:
             fields = (place.member[2:] for place in ours)
-            texts = await self._runner.ask("HMGET", partition_keys(partition)[2], *fields)
+            texts = await self._runner.ask(partition, "HMGET", partition_keys(partition)[2], *fields)
             records = {place.member: text.decode() for place, text in zip(ours, texts, strict=True) if text}
         return HoldsSeen(listed(tenant, ours, records), places[-1] if len(places) == count else None)
 
@@ -38,7 +39,7 @@ class HoldsOnValkey:
         key, skip, found = partition_keys(partition)[3], 0, list[Place]()
         while len(found) < count:
             bounds = (after.due_ms, "+inf", "BYSCORE", "LIMIT", skip, count, "WITHSCORES")
-            cells = await self._runner.ask("ZRANGE", key, *bounds)
+            cells = await self._runner.ask(partition, "ZRANGE", key, *bounds)
             rows = [Place(int(cells[i + 1]), cells[i]) for i in range(0, len(cells), 2)]
             found += [row for row in rows if row > after]
             skip += len(rows)

@@ -37,7 +37,8 @@ class LedgerOnValkey:
     async def _range(self, partition: int, start: str, count: int, *, last: bool = False) -> list[Entry]:
         command = ("XREVRANGE", start, "-") if last else ("XRANGE", start, "+")
         name, *bounds = command
-        rows: Any = await self._runner.ask(name, partition_keys(partition)[4], *bounds, "COUNT", count)
+        key = partition_keys(partition)[4]
+        rows: Any = await self._runner.ask(partition, name, key, *bounds, "COUNT", count)
         return [
             Entry(
                 row_id.decode(),

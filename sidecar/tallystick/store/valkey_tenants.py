@@ -26,11 +26,12 @@ class TenantsOnValkey:
 
     async def policy(self, tenant: str) -> StoredPolicy | None:
         """See `Store.policy`."""
-        keys = partition_keys(self._runner.partition(tenant))
-        version = await self._runner.ask("HGET", keys[0], f"policy:{tenant}")
+        partition = self._runner.partition(tenant)
+        keys = partition_keys(partition)
+        version = await self._runner.ask(partition, "HGET", keys[0], f"policy:{tenant}")
         if version is None:
             return None
-        document = await self._runner.ask("HGET", keys[5], f"{tenant}:{int(version)}")
+        document = await self._runner.ask(partition, "HGET", keys[5], f"{tenant}:{int(version)}")
         return StoredPolicy(document.decode(), int(version))
 
     async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
@@ -55,7 +56,7 @@ class TenantsOnValkey:
         return sorted((each for states in found for each in states), key=lambda each: each.tenant)
 
     async def _tenants_of(self, partition: int) -> list[TenantState]:
-        fields = await self._runner.scan(partition_keys(partition)[0], "*:*")
+        fields = await self._runner.scan(partition, partition_keys(partition)[0], "*:*")
         names = (name.partition(":")[2] for name in fields if name.startswith("policy:"))
         return [
             TenantState(

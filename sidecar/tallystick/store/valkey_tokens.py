@@ -40,4 +40,4 @@ class TokensOnValkey:
             raise TokenNotFound(f"there is no token {tenant}:{name}")
 
     async def _token_script(self, name: str, *args: object) -> list[Any]:
-        return await self._runner.evaluate(name, self._runner.message(name, OF_TOKENS, args))
+        return await self._runner.evaluate(name, OF_TOKENS, self._runner.message(name, OF_TOKENS, args))

@@ -1,142 +1,29 @@
-"""The wire: one connection to a store, multiplexed.
+"""The wire: a connection to one node of a store, kept up, on which all callers' commands go.
 
-Commands of one loop tick leave in few writes; replies come back in order through
-hiredis's parser. A cancelled caller leaves its reply to be dropped in its turn,
-so nothing gets out of step. What is sent twice says so: `Wire.run`.
+What is sent twice says so: `Wire.run`.
 """
 
 import asyncio
 import logging
 import ssl
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
-
-import hiredis
+from collections.abc import Awaitable, Callable
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.resp import encode
+from tallystick.store.connection import Connection, ConnectionLost, Reply
+from tallystick.store.dial import dial
 
 GRACE_S = 1.0
 """Calls wait this long for a lost connection to come back; after it they fail at once."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.02, 1.0
-MOST_UNSENT_BYTES = 4_096
-"""So much leaves at once, so that the store works while the next commands are encoded: seen at 32
-in flight, a sixth more decisions than when all of a tick left together."""
 
-Reply = Any
+Make = Callable[[Callable[[Connection], None]], Connection]
 
 log = logging.getLogger("tallystick.store")
 
 
-class Receiver(Protocol):
-    """Who waits for a reply; a future, for example."""
-
-    def done(self) -> bool:
-        """Whether it waits no more."""
-
-    def set_result(self, reply: Reply, /) -> None:
-        """The reply; store errors are values."""
-
-    def set_exception(self, error: StoreUnavailable, /) -> None:
-        """There will be none."""
-
-
-class Party(Protocol):
-    """A command that others may join until it leaves."""
-
-    def depart(self) -> bytes:
-        """The command; nobody joins it any more."""
-
-
-class ConnectionLost(StoreUnavailable):
-    """The connection broke before the answer came: the outcome is unknown."""
-
-
-class Connection(asyncio.Protocol):
-    """One connection. `lost` is called once, when it has ended."""
-
-    def __init__(self, lost: Callable[["Connection"], None]) -> None:
-        self._lost = lost
-        self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader()
-        self._pending: deque[Receiver] = deque()
-        self._unsent: list[tuple[bytes | Party, Receiver]] = []
-        self._unsent_bytes = 0
-        self._transport: asyncio.Transport | None = None
-        self.progress_at = 0.0
-        """When the store last answered, or was first asked since (loop time)."""
-
-    @property
-    def waiting(self) -> int:
-        """How many commands have no answer yet."""
-        return len(self._pending)
-
-    def send(self, message: bytes) -> asyncio.Future[Reply]:
-        """Sends a command at the end of this loop tick; the reply, errors included."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        self.send_for(message, future)
-        return future
-
-    def send_for(self, message: "bytes | Party", receiver: Receiver) -> None:
-        """Sends a command at the end of this loop tick; the receiver is told the reply."""
-        if not self._unsent:
-            self._loop.call_soon(self.flush)
-        self._unsent.append((message, receiver))
-        if isinstance(message, bytes):
-            self._unsent_bytes += len(message)
-            if self._unsent_bytes >= MOST_UNSENT_BYTES:
-                self.flush()
-
-    def flush(self) -> None:
-        """Sends at once what waits for the end of the tick."""
-        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        if not unsent:
-            return
-        if not self._pending:
-            self.progress_at = self._loop.time()
-        self._pending.extend([receiver for _, receiver in unsent])
-        if self._transport is None or self._transport.is_closing():
-            return  # `connection_lost` is about to tell them
-        messages = [each if isinstance(each, bytes) else each.depart() for each, _ in unsent]
-        self._transport.write(b"".join(messages))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
-        self._reader.feed(data)
-        self.progress_at = self._loop.time()
-        pending, gets = self._pending, self._reader.gets
-        while (reply := gets()) is not False:
-            receiver = pending.popleft()
-            if not receiver.done():
-                receiver.set_result(reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
-        self._transport = None
-        lost, unsent = list(self._pending), self._unsent
-        self._pending.clear()
-        self._unsent = []
-        _lose([*lost, *(receiver for _, receiver in unsent)])
-        self._lost(self)
-
-    def abort(self) -> None:
-        """Ends the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def _lose(receivers: Sequence[Receiver]) -> None:
-    for receiver in receivers:
-        if not receiver.done():
-            receiver.set_exception(ConnectionLost("the store's connection broke before it answered"))
-            if isinstance(receiver, asyncio.Future):
-                receiver.exception()  # a caller that was cancelled does not come to look
+async def _nothing_more(_connection: Connection, _address: StoreAddress) -> None:
+    """A node that answers is as good as any."""
 
 
 class Wire:
@@ -145,6 +32,9 @@ class Wire:
     `timeout_s`: a connection on which the store answers nothing for this long,
     while it owes an answer, is given up. `on_change` is told when the store comes
     and goes. `tls` is used where the address asks for it.
+
+    `find` says before each connection where the node is by now; `prepare` has the
+    connection before anybody else, and raises StoreUnavailable where it won't do.
     """
 
     def __init__(
@@ -153,11 +43,20 @@ class Wire:
         timeout_s: float,
         on_change: Callable[[bool], None] = lambda up: None,
         tls: ssl.SSLContext | None = None,
+        *,
+        find: Callable[[], Awaitable[StoreAddress]] | None = None,
+        prepare: Callable[[Connection, StoreAddress], Awaitable[None]] = _nothing_more,
+        make: Make = Connection,
     ) -> None:
-        self._address = address
+        self.address = address
+        """The node's, or as it was last."""
+        self._told_address = str(address)
         self._tls = tls
         self._timeout_s = timeout_s
         self._on_change = on_change
+        self._find = find
+        self._prepare = prepare
+        self._make = make
         self._connection: Connection | None = None
         self._up = asyncio.Event()
         self._refusing = True
@@ -185,9 +84,14 @@ class Wire:
         if self._keeper:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        self.drop()
+
+    def drop(self) -> None:
+        """Ends the connection, for it leads to the wrong node; the next one is looked for at once."""
         if self._connection:
             self._connection.abort()
             self._connection = None
+            self._up.clear()
 
     async def run(self, message: bytes) -> Reply:
         """The reply to a command; store errors come back as values.
@@ -200,16 +104,21 @@ class Wire:
         """
         connection = self._connection
         try:
-            return await (connection or await self._wait()).send(message)
+            return await (connection or await self.ready()).send(message)
         except ConnectionLost:
-            return await (await self._wait()).send(message)
+            return await (await self.ready()).send(message)
 
     @property
     def connection(self) -> Connection | None:
         """The one that is up."""
         return self._connection
 
-    async def _wait(self) -> Connection:
+    async def ready(self) -> Connection:
+        """The connection, which may take `GRACE_S` to come back.
+
+        Raises:
+            StoreUnavailable: it did not.
+        """
         if not self._refusing:
             try:
                 async with asyncio.timeout(GRACE_S):
@@ -217,7 +126,7 @@ class Wire:
             except TimeoutError:
                 self._refusing = self._connection is None
         if self._connection is None:
-            raise StoreUnavailable(f"the store at {self._address} can't be reached")
+            raise StoreUnavailable(f"the store at {self._told_address} can't be reached")
         return self._connection
 
     async def _keep(self) -> None:
@@ -246,7 +155,7 @@ class Wire:
     def _tell(self, problem: str) -> None:
         """Logs why there is no connection, once for each reason in a row."""
         if problem != self._told:
-            log.warning("no connection to the store at %s: %s", self._address, problem)
+            log.warning("no connection to the store at %s: %s", self._told_address, problem)
             self._told = problem
 
     async def _watch(self, connection: Connection) -> None:
@@ -262,35 +171,15 @@ class Wire:
                 continue
 
     async def _connect(self) -> Connection:
-        loop, address = asyncio.get_running_loop(), self._address
-        if address.path:
-            _, connection = await loop.create_unix_connection(self._protocol, address.path)
-        else:
-            _, connection = await loop.create_connection(
-                self._protocol, address.host, address.port, ssl=self._tls if address.tls else None
-            )
+        if self._find:
+            self.address = await self._find()
+        connection = await dial(self.address, self._tls, lambda: self._make(self._ended))
         try:
-            await self._greet(connection)
-        except BaseException:  # also when it took too long, or nobody wants it any more
+            await self._prepare(connection, self.address)
+        except BaseException:
             connection.abort()
             raise
         return connection
-
-    async def _greet(self, connection: Connection) -> None:
-        address = self._address
-        hello: list[list[str | int]] = []
-        if address.password:
-            hello.append(["AUTH", *([address.username] if address.username else []), address.password])
-        if address.database:
-            hello.append(["SELECT", address.database])
-        hello.append(["PING"])
-        for command in hello:
-            reply = await connection.send(encode(command))
-            if isinstance(reply, hiredis.ReplyError):
-                raise StoreUnavailable(f"it refused {command[0]}: {reply}")
-
-    def _protocol(self) -> Connection:
-        return Connection(self._ended)
 
     def _ended(self, connection: Connection) -> None:
         if self._connection in (None, connection):

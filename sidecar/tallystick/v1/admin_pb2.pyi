@@ -83,6 +83,50 @@ class ResumeTenantResponse(_message.Message):
     changed: bool
     def __init__(self, changed: _Optional[bool] = ...) -> None: ...
 
+class GetStoreRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStoreResponse(_message.Message):
+    __slots__ = ("durability", "durability_checked", "partitions", "frozen")
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_CHECKED_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    durability: str
+    durability_checked: bool
+    partitions: int
+    frozen: _containers.RepeatedCompositeFieldContainer[FrozenPartition]
+    def __init__(self, durability: _Optional[str] = ..., durability_checked: _Optional[bool] = ..., partitions: _Optional[int] = ..., frozen: _Optional[_Iterable[_Union[FrozenPartition, _Mapping]]] = ...) -> None: ...
+
+class FrozenPartition(_message.Message):
+    __slots__ = ("partition", "since", "seen", "found")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    since: _timestamp_pb2.Timestamp
+    seen: str
+    found: str
+    def __init__(self, partition: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seen: _Optional[str] = ..., found: _Optional[str] = ...) -> None: ...
+
+class ThawPartitionRequest(_message.Message):
+    __slots__ = ("partition", "by", "reason")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    by: str
+    reason: str
+    def __init__(self, partition: _Optional[int] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ThawPartitionResponse(_message.Message):
+    __slots__ = ("frozen",)
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    frozen: FrozenPartition
+    def __init__(self, frozen: _Optional[_Union[FrozenPartition, _Mapping]] = ...) -> None: ...
+
 class ListTenantsRequest(_message.Message):
     __slots__ = ("suspended", "page_size", "page_token")
     SUSPENDED_FIELD_NUMBER: _ClassVar[int]

@@ -56,6 +56,16 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
                 _registered_method=True)
+        self.GetStore = channel.unary_unary(
+                '/tallystick.v1.AdminService/GetStore',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.GetStoreRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.GetStoreResponse.FromString,
+                _registered_method=True)
+        self.ThawPartition = channel.unary_unary(
+                '/tallystick.v1.AdminService/ThawPartition',
+                request_serializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.FromString,
+                _registered_method=True)
         self.ListHolds = channel.unary_unary(
                 '/tallystick.v1.AdminService/ListHolds',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ListHoldsRequest.SerializeToString,
@@ -162,6 +172,24 @@ class AdminServiceServicer:
 
     def ListTenants(self, request, context):
         """The tenants that have a policy, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStore(self, request, context):
+        """What the store promises of what was answered, and which of its partitions
+        are frozen, as this sidecar knew within the last second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ThawPartition(self, request, context):
+        """Lets a partition go on that was frozen because it had lost what was
+        answered: from where it is, in a new epoch, on every sidecar within a
+        second. What was lost stays lost, but for holds whose tallies come back
+        with their Settle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,6 +341,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListTenants,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'GetStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStore,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.GetStoreRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.GetStoreResponse.SerializeToString,
+            ),
+            'ThawPartition': grpc.unary_unary_rpc_method_handler(
+                    servicer.ThawPartition,
+                    request_deserializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.SerializeToString,
             ),
             'ListHolds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHolds,
@@ -477,6 +515,60 @@ class AdminService:
             '/tallystick.v1.AdminService/ListTenants',
             tallystick_dot_v1_dot_admin__pb2.ListTenantsRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/GetStore',
+            tallystick_dot_v1_dot_admin__pb2.GetStoreRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.GetStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ThawPartition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ThawPartition',
+            tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.SerializeToString,
+            tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.FromString,
             options,
             channel_credentials,
             insecure,
