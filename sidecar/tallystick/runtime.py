@@ -19,7 +19,7 @@ from tallystick.config import Settings
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.engine.callers import Callers
-from tallystick.observe.http import READY, HttpEndpoint
+from tallystick.observe.http import ALONE, READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admin import AdminService
@@ -30,6 +30,7 @@ from tallystick.services.servers import Register, Servers
 from tallystick.services.streams import Streams
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
+from tallystick.store.journal import Journal
 from tallystick.store.valkey import ValkeyStore
 from tallystick.tokens import TokenCounter
 from tallystick.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
@@ -104,7 +105,9 @@ class Sidecar:
         ending.push_async_callback(store.close)
         counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
         self._planner = planner = Planner(store, self.metrics)
-        self._engine = Engine(store, planner, counter, self.metrics)
+        journal = Journal(settings.journal_file, settings.journal_bytes)
+        ending.push_async_callback(journal.close)
+        self._engine = Engine(store, planner, counter, self.metrics, journal)
         self._administration = Administration(store, planner)
         self._callers = Callers(store, settings.callers_file)
         await self._servers.set_serving(False)
@@ -183,6 +186,7 @@ class Sidecar:
             sweep_for_ever(store, self.metrics),
             watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
+            self._engine.catch_up_for_ever(),
         )
 
     async def _prepared(self) -> bool:
@@ -224,7 +228,8 @@ class Sidecar:
         return self._states | self.beside
 
     def _store_changed(self, up: bool) -> None:
-        self._states["store"] = READY if up else "away"
+        alone = not up and self._states["policies"] == READY and self._planner.has_rules_for_itself
+        self._states["store"] = READY if up else ALONE if alone else "away"
         self.metrics.store_up.set(up)
         if not up:
             self.metrics.store_reconnects.inc()
@@ -237,7 +242,7 @@ class Sidecar:
         log.info("the embedded store %s", "answers again" if up else "is gone")
 
     async def _show(self) -> None:
-        await self._servers.set_serving(all(state == READY for state in self._states.values()))
+        await self._servers.set_serving(all(state in (READY, ALONE) for state in self._states.values()))
 
     def _soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -18,6 +18,8 @@ from tallystick.setting_types import split_address
 
 READY = "ready"
 """What `ready` says of a part that is; anything else says what it waits for."""
+ALONE = "away, and calls are decided without it"
+"""What it says of a store in whose place the budgets' own rules serve: the sidecar is ready."""
 _CLOSE_S = 2
 """How many seconds open requests may take to finish at `stop`."""
 
@@ -120,7 +122,7 @@ class HttpEndpoint:
 
     async def _serve_readyz(self, _request: Request) -> Response:
         parts = dict(self._ready())
-        ready = all(state == READY for state in parts.values())
+        ready = all(state in (READY, ALONE) for state in parts.values())
         return JSONResponse(
             {"status": READY if ready else "not ready", "parts": parts}, status_code=200 if ready else 503
         )
