@@ -25,7 +25,7 @@ from tallystick.policyfile.identity_document import (
 )
 from tallystick.policyfile.section import Section, Sections
 
-TAGS = ("<deny>", "<free>", "<rates>", "<word>", "<paths>")
+TAGS = ("<deny>", "<free>", "<rates>", "<fixed>", "<allowance>", "<word>", "<paths>")
 """Alternatives, as pydantic writes them into the path of an error."""
 
 
@@ -167,7 +167,7 @@ class Budget(Section):
     on_exhausted: Literal["deny", "alert", "downgrade"] = "deny"
     """What happens to a call that has no room: it is refused, let through with an alert, or made with a
     cheaper model of the policy's `downgrade`."""
-    store_away: StoreAway | None = None
+    store_away: Annotated[StoreAway | None, BeforeValidator(no_null)] = None
     """What happens to a call while the sidecar can't reach the store. `deny`: it is refused; `allow`: it
     is let through; an allowance: it is let through as long as that lasts. Every budget of the call must
     let it through. Default: `deny`; with `on_exhausted: alert` what the call's other budgets say."""
