@@ -102,6 +102,11 @@ class Alone:
             self._allowances.end(call.record, call.charged)
         call.end = end
 
+    def record_of(self, place: Place) -> str:
+        """The record of a call of ours that the store has not been told of; else empty."""
+        call = self._calls.get(place) if self._calls else None
+        return call.record if call is not None and call.ours else ""
+
     async def reserve(
         self, plan: Plan, ask: ReserveAsk, usage: Usage | None, away: StoreUnavailable
     ) -> Decision:

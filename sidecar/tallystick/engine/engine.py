@@ -162,7 +162,8 @@ class Engine:
         """
         self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None, estimated=call.estimated)
-        tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
+        place = (call.tenant, call.reservation_id)
+        tally = unseal(self._tally_key, *place, call.tally) if call.tally else self._alone.record_of(place)
         actual = await actual_of(self._store, call, tally) if mode is Mode.COST else NOTHING
         started = time.perf_counter()
         ask = SettleAsk(
@@ -190,6 +191,8 @@ class Engine:
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""
         started = time.perf_counter()
+        if self._alone.record_of((tenant, reservation_id)):
+            return await self._alone.release(tenant, reservation_id, StoreUnavailable("it is yet to be told"))
         try:
             released = await self._store.release(tenant, reservation_id)
         except StoreUnavailable as away:
