@@ -137,6 +137,13 @@ class Settings(BaseSettings):
     tally_key_file: AbsolutePath = _in_data_dir(
         "tally.key", "The key that seals tallies; all sidecars of one store need the same."
     )
+    journal_file: AbsolutePath = _in_data_dir(
+        "journal", "What was decided while the store was away, until the store knows of it."
+    )
+    journal_bytes: Annotated[int, Field(ge=0)] = Field(
+        64 * 1024 * 1024,
+        description="How long the journal may become; 0: nothing is let through while the store is away.",
+    )
     policy_files: Paths = Field((), description="Policies to apply at start.")
     default_tenant: TenantName = Field(
         "",

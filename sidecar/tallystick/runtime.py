@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import secrets
@@ -15,11 +14,12 @@ from pathlib import Path
 from tallystick.background.callers_watch import watch_callers_for_ever
 from tallystick.background.learner import learn_for_ever
 from tallystick.background.sweeper import sweep_for_ever
+from tallystick.collector import spare_collections
 from tallystick.config import Settings
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
 from tallystick.engine import Administration, Engine, Planner
 from tallystick.engine.callers import Callers
-from tallystick.observe.http import READY, HttpEndpoint
+from tallystick.observe.http import ALONE, READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admin import AdminService
@@ -30,6 +30,7 @@ from tallystick.services.servers import Register, Servers
 from tallystick.services.streams import Streams
 from tallystick.store.address import StoreAddress
 from tallystick.store.embedded import EmbeddedValkey
+from tallystick.store.journal import Journal
 from tallystick.store.valkey import ValkeyStore
 from tallystick.tokens import TokenCounter
 from tallystick.v1.admin_pb2_grpc import add_AdminServiceServicer_to_server
@@ -106,7 +107,9 @@ class Sidecar:
         ending.push_async_callback(store.close)
         counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
         self._planner = planner = Planner(store, self.metrics)
-        self._engine = Engine(store, planner, counter, self.metrics)
+        journal = Journal(settings.journal_file, settings.journal_bytes)
+        ending.push_async_callback(journal.close)
+        self._engine = Engine(store, planner, counter, self.metrics, journal)
         self._administration = Administration(store, planner)
         self._callers = Callers(store, settings.callers_file)
         await self._servers.set_serving(False)
@@ -179,7 +182,7 @@ class Sidecar:
         while not await self._prepared():  # noqa: ASYNC110 - what it waits for is the store's answer
             await asyncio.sleep(RETRY_S)
         self._states["policies"] = READY
-        _spare_collections()
+        spare_collections()
         await self._show()
         self.opened.set()
         log.info("serving on %s", ", ".join(self._places()))
@@ -187,6 +190,7 @@ class Sidecar:
             sweep_for_ever(store, self.metrics),
             watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
+            self._engine.catch_up_for_ever(),
         )
 
     def _tell_durability(self) -> None:
@@ -236,7 +240,8 @@ class Sidecar:
         return self._states | told | self.beside
 
     def _store_changed(self, up: bool) -> None:
-        self._states["store"] = READY if up else "away"
+        alone = not up and self._states["policies"] == READY and self._planner.has_rules_for_itself
+        self._states["store"] = READY if up else ALONE if alone else "away"
         self.metrics.store_up.set(up)
         if not up:
             self.metrics.store_reconnects.inc()
@@ -249,7 +254,7 @@ class Sidecar:
         log.info("the embedded store %s", "answers again" if up else "is gone")
 
     async def _show(self) -> None:
-        await self._servers.set_serving(all(state == READY for state in self._states.values()))
+        await self._servers.set_serving(all(state.startswith(READY) for state in self._states.values()))
 
     def _soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -284,13 +289,3 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 def _write_private(path: Path, content: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
-
-
-def _spare_collections() -> None:
-    """What is loaded at start lives as long as the process: the collector need not look at it.
-
-    Calls leave little behind in cycles, so collections may be rarer, too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

@@ -84,7 +84,7 @@ class Load:
         self._ending.set()
         for thread in self._threads:
             thread.join()
-        assert not self.problems
+        assert not self.problems, self.problems[:3]
 
     def _run(self, number: int) -> None:
         budgets, count = self._caller.budgets, 0

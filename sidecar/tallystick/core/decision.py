@@ -138,6 +138,8 @@ class Decision:
     """The plan it followed; None for an answer that was given before."""
     estimated: Usage | None = None
     """The tokens that it may use; None where the caller gave the cost."""
+    store_away: bool = False
+    """Whether it was made without the store, by the budgets' rules for that."""
 
     @property
     def allowed(self) -> bool:

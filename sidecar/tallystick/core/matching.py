@@ -143,4 +143,5 @@ def budget_line(tenant: str, budget: Budget, group: str, now_ms: int, priority: 
         counter=f"{tenant}:b:{budget.name}:{group}:{budget.unit}{window}",
         alerts=budget.alerts,
         steps=alert_steps(budget.limit, budget.alerts),
+        store_away=0 if budget.store_away is None and reason_of(budget) else budget.store_away,
     )

@@ -73,6 +73,8 @@ class BudgetLine:
     alerts: tuple[int, ...] = ()
     steps: tuple[tuple[int, int], ...] = ()
     """(amount, percent) of each alert threshold, ascending."""
+    store_away: int | None = field(default=None, compare=False)
+    """As `Budget.store_away`; None only where the budget has nothing to say."""
 
 
 @dataclass(eq=False)

@@ -38,6 +38,10 @@ class OnExpiry(StrEnum):
     RELEASE = "release"
 
 
+WITHOUT_BOUND = 2**64
+"""Of `Budget.store_away`: every call is let through."""
+
+
 class Unmatched(Enum):
     """What happens to a call that no wallet and no budget covers."""
 
@@ -106,6 +110,10 @@ class Budget:
     that gives none is `normal`; one of a priority that is not named has the whole limit."""
     overage: int = 0
     """In `unit`: how far beyond the limit calls are let through all the same."""
+    store_away: int | None = None
+    """In `unit`: what a sidecar lets through by itself, in each window and for each group, while it
+    can't reach the store; 0: nothing, `WITHOUT_BOUND`: everything; None: not said, which lets nothing
+    through unless the budget refuses no call at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def allow(key: bytes, plan: Plan, ask: ReserveAsk, held: Held, usage: Usage | No
         body=chosen.body,
     )
     used = chosen.plan
+    plan.remembered["payer"] = held.payer
     return Decision(
         reservation_id=ask.reservation_id,
         model=used.model,

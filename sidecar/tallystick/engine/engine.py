@@ -1,20 +1,20 @@
 """The use-cases. Each walks straight through: ask → plan → one step in the store → answer."""
 
 import asyncio
+import contextlib
 import os
 import time
-from typing import NamedTuple
 
 from tallystick.core.decision import Decision
-from tallystick.core.errors import InvalidArgument, ReservationNotFound, StoreUnavailable
-from tallystick.core.hold import Terms, seal, terms_of, unseal
-from tallystick.core.money import MAX_AMOUNT
+from tallystick.core.errors import ReservationNotFound, StoreUnavailable
+from tallystick.core.hold import seal, unseal
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.plan import Plan, Taken
 from tallystick.core.policy import OutputRule
 from tallystick.core.subject import Subject, subject_text
-from tallystick.core.usage import Usage
+from tallystick.engine.actual import NOTHING, actual_of
 from tallystick.engine.advice import Adviser
+from tallystick.engine.alone import Alone
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.asks import limits_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
@@ -41,30 +41,24 @@ from tallystick.store.asks import (
     Settled,
 )
 from tallystick.store.base import Store
+from tallystick.store.journal import Journal
 from tallystick.tokens import TokenCounter
 
 MOST_TRIES = 100
 """How often one call is planned again: each time the store had more to end, or news."""
 
 
-class Actual(NamedTuple):
-    """What is to be charged. Of a reported cost, a part of 0 beside one that isn't was not said: None."""
-
-    nano_usd: int | None
-    tokens: int | None
-    usage: str = ""
-    """Tokens by class, as the ledger keeps them."""
-    terms: Terms | None = None
-    """Of the hold, where they were looked at."""
-
-
-NOTHING = Actual(0, 0)
-
-
 class Engine:
     """Decides. It holds no authority of its own: everything is in the store."""
 
-    def __init__(self, store: Store, planner: Planner, counter: TokenCounter, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: Store,
+        planner: Planner,
+        counter: TokenCounter,
+        metrics: Metrics,
+        journal: Journal | None = None,
+    ) -> None:
         self._store = store
         self._planner = planner
         self.learned = Learned()
@@ -75,12 +69,17 @@ class Engine:
         self.limiter = Limiter(store, planner, metrics, self.charging)
         self._store_seconds = metrics.store
         self._reserve_seconds, self._settle_seconds = metrics.store("reserve"), metrics.store("settle")
+        self._alone = Alone(store, planner.clock, metrics, journal)
         self._tally_key = b""
         self._tidying: set[asyncio.Task[None]] = set()
 
     def seal_with(self, tally_key: bytes) -> None:
         """Sets the key that all sidecars of the store share. Before it, no call is answered."""
-        self._tally_key = tally_key
+        self._tally_key = self._alone.tally_key = tally_key
+
+    async def catch_up_for_ever(self) -> None:
+        """Tells the store, whenever it is there, what was decided without it."""
+        await self._alone.catch_up_for_ever()
 
     def _check_ready(self) -> None:
         if not self._tally_key:
@@ -112,6 +111,8 @@ class Engine:
                 if not call.reservation_id:  # nobody else knows this id
                     self.give_back(call.tenant, reservation_id)
                 raise
+            except StoreUnavailable as away:
+                return await self._alone.reserve(plan, ask, estimate.usage, away)
             self._reserve_seconds.observe(time.perf_counter() - started)
             if isinstance(reply, Held):
                 return allow(self._tally_key, plan, ask, reply, estimate.usage)
@@ -146,10 +147,8 @@ class Engine:
         """Releases a hold whose caller left before the answer, in the background."""
 
         async def release() -> None:
-            try:
-                await self._store.release(tenant, reservation_id)
-            except StoreUnavailable:
-                return  # it expires by itself
+            with contextlib.suppress(StoreUnavailable):  # it expires by itself
+                await self.release(tenant, reservation_id)
 
         task = asyncio.create_task(release(), name="give-back")
         self._tidying.add(task)
@@ -163,23 +162,25 @@ class Engine:
         """
         self._check_ready()
         mode, estimated = settle_mode(call.outcome, call.actual is not None, estimated=call.estimated)
-        tally = unseal(self._tally_key, call.tenant, call.reservation_id, call.tally) if call.tally else ""
-        actual = await self._actual(call, tally) if mode is Mode.COST else NOTHING
+        place = (call.tenant, call.reservation_id)
+        tally = unseal(self._tally_key, *place, call.tally) if call.tally else self._alone.record_of(place)
+        actual = await actual_of(self._store, call, tally) if mode is Mode.COST else NOTHING
         started = time.perf_counter()
-        settled = await self._store.settle(
-            call.tenant,
-            SettleAsk(
-                call.reservation_id,
-                call.content,
-                mode,
-                actual.nano_usd,
-                actual.tokens,
-                estimated,
-                call.outcome.name,
-                actual.usage,
-                tally,
-            ),
+        ask = SettleAsk(
+            call.reservation_id,
+            call.content,
+            mode,
+            actual.nano_usd,
+            actual.tokens,
+            estimated,
+            call.outcome.name,
+            actual.usage,
+            tally,
         )
+        try:
+            settled = await self._store.settle(call.tenant, ask)
+        except StoreUnavailable as away:
+            return await self._alone.settle(call.tenant, ask, away)
         self._settle_seconds.observe(time.perf_counter() - started)
         if mode is Mode.COST and settled.changed and not estimated:
             rules = self._planner.known(call.tenant)
@@ -187,39 +188,15 @@ class Engine:
             self._hindsight.settled(call, actual.terms if learns else None, settled)
         return settled
 
-    async def _actual(self, call: SettleCall, tally: str) -> Actual:
-        """What is to be charged, by the price of the hold."""
-        actual = call.actual
-        if isinstance(actual, Cost):
-            unsaid = 0 if actual.nano_usd == actual.tokens else None
-            free = actual.nano_usd and (await self._terms(call, tally)).free
-            return Actual(0 if free else actual.nano_usd or unsaid, actual.tokens or unsaid)
-        assert isinstance(actual, Usage)
-        terms = await self._terms(call, tally)
-        if terms.price is None:
-            raise InvalidArgument(
-                "actual", "expected a cost: the reservation was made by one, without a price"
-            )
-        nano_usd = terms.price.charge_nano_usd(actual)
-        tokens = actual.total
-        if nano_usd > MAX_AMOUNT or tokens > MAX_AMOUNT:
-            raise InvalidArgument("usage", "expected at most 2^63 - 1 nano-dollars and tokens")
-        usage = ",".join([f"{name}={n}" for name, n in zip(Usage._fields, actual, strict=True) if n])
-        return Actual(nano_usd, tokens, usage, terms)
-
-    async def _terms(self, call: SettleCall, tally: str) -> Terms:
-        """Those of the hold, from its tally or else the store."""
-        if tally:
-            return terms_of(tally)
-        hold = await self._store.hold(call.tenant, call.reservation_id)
-        if hold is None or hold.empty:
-            raise ReservationNotFound(f"no reservation {call.reservation_id!r}, and no tally came with it")
-        return terms_of(hold.text())
-
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""
         started = time.perf_counter()
-        released = await self._store.release(tenant, reservation_id)
+        if self._alone.record_of((tenant, reservation_id)):
+            return await self._alone.release(tenant, reservation_id, StoreUnavailable("it is yet to be told"))
+        try:
+            released = await self._store.release(tenant, reservation_id)
+        except StoreUnavailable as away:
+            return await self._alone.release(tenant, reservation_id, away)
         self._store_seconds("release").observe(time.perf_counter() - started)
         return released
 

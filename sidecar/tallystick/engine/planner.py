@@ -57,6 +57,11 @@ class Planner:
         self.clock = Clock()
         metrics.plans_cached.set_function(lambda: self._count + len(self._of_prompts))
 
+    @property
+    def has_rules_for_itself(self) -> bool:
+        """Whether a budget of any known policy lets calls through while the store is away."""
+        return any(budget.store_away for rules in self._rules.values() for budget in rules.policy.budgets)
+
     def known(self, tenant: str) -> Rules | None:
         """The policy in force, as far as we know; a stale one makes the store object."""
         return self._rules.get(tenant)

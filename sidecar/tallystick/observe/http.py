@@ -19,6 +19,8 @@ from tallystick.setting_types import split_address
 READY = "ready"
 """What `ready` says of a part that is, alone or before what is to be known of it; anything else says
 what it waits for."""
+ALONE = f"{READY}: it is away, and calls are decided without it"
+"""What it says of a store in whose place the budgets' own rules serve."""
 _CLOSE_S = 2
 """How many seconds open requests may take to finish at `stop`."""
 

@@ -145,6 +145,7 @@ class Metrics:
             "shed": "Calls turned away because too many were waiting.",
             "charges": "Costs charged that nothing was held for.",
             "store_reconnects": "Connections to the store made anew.",
+            "alone": "Decisions made while the store was away.",
             "plan_hits": "Plans found in the cache.",
             "plan_misses": "Plans that had to be made.",
         }
@@ -152,6 +153,7 @@ class Metrics:
         self.shed = counters["shed"].of()
         self.charges = counters["charges"].of()
         self.store_reconnects = counters["store_reconnects"].of()
+        self.alone = counters["alone"].of()
         self.plan_hits = counters["plan_hits"].of()
         self.plan_misses = counters["plan_misses"].of()
         self.registry.register(
@@ -199,6 +201,9 @@ class Metrics:
         self.in_flight = Gauge("tallystick_in_flight", "Calls being worked on.", registry=self.registry)
         self.streams_open = Gauge(
             "tallystick_streams_open", "Calls that pass through ext_proc.", registry=self.registry
+        )
+        self.journaled = Gauge(
+            "tallystick_journaled", "Calls that the store is yet to be told of.", registry=self.registry
         )
         self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})

@@ -4,6 +4,7 @@ from typing import get_args
 
 from tallystick.core.policy import (
     DEFAULT_MAX_OUTPUT_TOKENS,
+    WITHOUT_BOUND,
     Budget,
     Grant,
     Ladder,
@@ -89,7 +90,14 @@ def _budget(name: str, budget: doc.Budget, document: doc.Document) -> Budget:
         alerts=tuple(sorted(budget.alerts)),
         priorities=tuple(budget.priorities.items()),
         overage=part_of(budget.limit, budget.overage),
+        store_away=_store_away(budget.store_away),
     )
+
+
+def _store_away(said: str | doc.Allowance | None) -> int | None:
+    if isinstance(said, doc.Allowance):
+        return said.allowance.value
+    return None if said is None else {"deny": 0, "allow": WITHOUT_BOUND}[said]
 
 
 def _window(text: WindowText, place: doc.Budget | doc.Grant, document: doc.Document) -> Window:

@@ -25,7 +25,7 @@ from tallystick.policyfile.identity_document import (
 )
 from tallystick.policyfile.section import Section, Sections
 
-TAGS = ("<deny>", "<free>", "<rates>", "<word>", "<paths>")
+TAGS = ("<deny>", "<free>", "<rates>", "<fixed>", "<allowance>", "<word>", "<paths>")
 """Alternatives, as pydantic writes them into the path of an error."""
 
 
@@ -78,6 +78,26 @@ _Deny = Annotated[
 ]
 UnknownModel = Annotated[
     Annotated[_Deny, Tag("<deny>")] | Annotated[Rates, Tag("<rates>")], Discriminator(_unknown_model_tag)
+]
+
+
+class Allowance(Section):
+    """What a sidecar may let through by itself."""
+
+    allowance: fields.Limit
+    """How much, in the unit of the limit: for each sidecar, group and window, until the store is back."""
+
+
+_Fixed = Annotated[
+    Literal["deny", "allow"],
+    PlainValidator(
+        fields.among(("deny", "allow"), "`deny`, `allow` or an allowance such as `{allowance: 5 USD}`")
+    ),
+    WithJsonSchema({"enum": ["deny", "allow"]}),
+]
+StoreAway = Annotated[
+    Annotated[_Fixed, Tag("<fixed>")] | Annotated[Allowance, Tag("<allowance>")],
+    Discriminator(lambda value: "<allowance>" if isinstance(value, dict | Allowance) else "<fixed>"),
 ]
 
 
@@ -147,6 +167,10 @@ class Budget(Section):
     on_exhausted: Literal["deny", "alert", "downgrade"] = "deny"
     """What happens to a call that has no room: it is refused, let through with an alert, or made with a
     cheaper model of the policy's `downgrade`."""
+    store_away: Annotated[StoreAway | None, BeforeValidator(no_null)] = None
+    """What happens to a call while the sidecar can't reach the store. `deny`: it is refused; `allow`: it
+    is let through; an allowance: it is let through as long as that lasts. Every budget of the call must
+    let it through. Default: `deny`; with `on_exhausted: alert` what the call's other budgets say."""
     alerts: Annotated[list[fields.Percent], AfterValidator(unique)] = Field(
         default_factory=lambda: list(DEFAULT_ALERTS),
         json_schema_extra={"default": list(DEFAULT_ALERTS), **UNIQUE},
@@ -242,6 +266,7 @@ SECTIONS: Sections = (
     (("wallets", "*"), Wallet),
     (("wallets", "*", "grant"), Grant),
     (("budgets", "*"), Budget),
+    (("budgets", "*", "store_away"), Allowance),
     (("models",), Models),
     (("downgrade", "*"), Ladder),
     (("consumers", "*"), Consumer),

@@ -73,6 +73,17 @@ def only(word: str | bool, instead: str) -> Callable[[Any], Any]:
     return check
 
 
+def among(words: tuple[str, ...], expected: str) -> Callable[[Any], Any]:
+    """Make a check for a key that has one of a few values."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        return refuse(f"expected {expected}, got {values.described(value)}")
+
+    return check
+
+
 def text_schema(pattern: str, *examples: str) -> WithJsonSchema:
     """Say that a value is text of this pattern."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})

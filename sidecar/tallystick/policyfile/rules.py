@@ -6,7 +6,7 @@ from itertools import chain
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.policy import Unit
 from tallystick.core.windows import CALENDAR, Span
-from tallystick.policyfile.document import Budget, Document, Grant, Ladder, Rates
+from tallystick.policyfile.document import Allowance, Budget, Document, Grant, Ladder, Rates
 from tallystick.policyfile.identity_rules import Broken, broken_identity
 from tallystick.policyfile.tree import short
 from tallystick.policyfile.values import UNITS, Amount, Share, part_of, suggestion, unit_text
@@ -81,6 +81,8 @@ def _ceiling(budget: Budget, *, has_ladders: bool) -> Iterator[tuple[str, str]]:
     if budget.on_exhausted == "downgrade" and not has_ladders:
         yield "on_exhausted", _NO_LADDER
     yield from _unit(budget.overage, "overage", budget.limit.unit, "of the limit")
+    if isinstance(budget.store_away, Allowance):
+        yield from _unit(budget.store_away.allowance, "store_away", budget.limit.unit, "of the limit")
     if budget.limit.value + part_of(budget.limit, budget.overage) > MAX_AMOUNT:
         yield "overage", "expected less: `limit` and `overage` together are more than can be counted"
 

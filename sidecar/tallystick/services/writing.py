@@ -29,6 +29,8 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
     else:
         response = outline(decision.model, decision.price_version, decision.lines)
     response.reservation_id = decision.reservation_id
+    if decision.store_away:
+        response.store_away = True
     response.cost.nano_usd = decision.nano_usd
     response.cost.tokens = decision.tokens
     if decision.refusal is None:

@@ -310,7 +310,7 @@ class Downgrade(_message.Message):
     def __init__(self, asked_model: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ReserveResponse(_message.Message):
-    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade")
+    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade", "store_away")
     RESULT_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     TALLY_FIELD_NUMBER: _ClassVar[int]
@@ -323,6 +323,7 @@ class ReserveResponse(_message.Message):
     BUDGETS_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     DOWNGRADE_FIELD_NUMBER: _ClassVar[int]
+    STORE_AWAY_FIELD_NUMBER: _ClassVar[int]
     result: Result
     reservation_id: str
     tally: bytes
@@ -335,7 +336,8 @@ class ReserveResponse(_message.Message):
     budgets: _containers.RepeatedCompositeFieldContainer[BudgetState]
     refusal: Refusal
     downgrade: Downgrade
-    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ...) -> None: ...
+    store_away: bool
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ..., store_away: _Optional[bool] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

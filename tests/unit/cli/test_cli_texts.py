@@ -192,7 +192,7 @@ def test_json_has_the_fields_in_the_order_of_the_api(capsys: pytest.CaptureFixtu
     document = json.loads(capsys.readouterr().out)
     assert list(document) == [
         *("result", "reservation_id", "tally", "wallet", "wallet_group", "model", "price_version"),
-        *("budgets", "refusal"),
+        *("budgets", "refusal", "store_away"),
     ]
     assert document["tally"] == "/w=="
     assert document["budgets"][0] == {

@@ -7,6 +7,7 @@ import pytest
 from tallystick.core.errors import InvalidPolicy
 from tallystick.core.money import MAX_AMOUNT, NANO_PER_USD
 from tallystick.core.policy import (
+    WITHOUT_BOUND,
     Budget,
     Grant,
     Ladder,
@@ -374,3 +375,34 @@ estimate: {fallback: 1}
         (7, "budgets.c.on_exhausted"),
         (8, "estimate.fallback"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("", None), (", store_away: deny", 0), (", store_away: allow", WITHOUT_BOUND),
+     (", store_away: {allowance: 5 USD}", 5 * USD)],
+)  # fmt: skip
+@pytest.mark.contract(13)
+def test_a_budget_says_what_happens_while_the_store_is_away(said: str, kept: int | None) -> None:
+    assert budget_of(f"{{limit: 9 USD, window: day{said}}}").store_away == kept
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("open", "expected `deny`, `allow` or an allowance such as `{allowance: 5 USD}`, got `open`"),
+        ("5 USD", "expected `deny`, `allow` or an allowance such as `{allowance: 5 USD}`, got `5 USD`"),
+        ("", "store_away: expected a value"),
+        ("[deny]", "expected `deny`, `allow` or an allowance"),
+        ("{}", "`allowance`, which is required"),
+        ("{allowance: 5 tokens}", "of the limit"),
+        ("{allowance: 0 USD}", "expected"),
+        ("{allowance: 5 USD, per: day}", "per"),
+    ],
+)
+def test_a_wrong_rule_for_a_store_that_is_away_is_refused_with_its_place(said: str, expected: str) -> None:
+    text = f"tenant: a\nbudgets:\n  b:\n    limit: 9 USD\n    window: day\n    store_away: {said}\n"
+    problems = [str(problem) for problem in find_problems(text)]
+    assert problems
+    assert all(problem.startswith("line 6, column ") for problem in problems), problems
+    assert expected in problems[0]

@@ -30,7 +30,7 @@ from tallystick.core.windows import Span, Window
 from tallystick.policyfile import find_problems, load_policy
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = [DOCS / "reference/policy.md", DOCS / "guides/identity.md"]
+PAGES = [DOCS / "reference/policy.md", DOCS / "guides/identity.md", DOCS / "guides/without-the-store.md"]
 EXAMPLES = [
     block
     for page in PAGES
