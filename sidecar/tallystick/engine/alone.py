@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from tallystick.core.alone import Allowances, has_rule, judge
 from tallystick.core.decision import Decision, Refusal
 from tallystick.core.errors import IdMismatch, ReservationEnded, StoreFrozen, StoreUnavailable
-from tallystick.core.hold import Hold, read_hold, seal, tally_record
+from tallystick.core.hold import Hold, read_hold, seal
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, Taken
 from tallystick.core.usage import Usage
 from tallystick.engine.alone_answers import (
     let_through,
-    payer_of,
+    record_for,
     refuse_by,
     refuse_for,
     refuse_unwritten,
@@ -129,19 +129,7 @@ class Alone:
         verdict = judge(plan, taken, self._allowances.used)
         if verdict.binds is not None:
             return self._refused(plan, ask, refuse_by(verdict.binds, verdict.shortfall))
-        wallet = payer_of(plan)
-        call = _Call(
-            tally_record(
-                content=ask.content,
-                reserved_ms=now_ms,
-                wallet=f'"{wallet.counter}","{wallet.unit}"' if wallet else '"",""',
-                nano_usd=first.nano_usd,
-                tokens=first.tokens,
-                expires_ms=now_ms + ask.ttl_ms,
-                body=first.body,
-            ),
-            ours=True,
-        )
+        call = _Call(record_for(plan, ask, now_ms), ours=True)
         self._allowances.hold(call.record)
         self._calls[place] = call
         self._news.set()

@@ -1,7 +1,7 @@
 """What callers are told while the store is away."""
 
 from tallystick.core.decision import Decision, Refusal, explain_refusal
-from tallystick.core.hold import Hold
+from tallystick.core.hold import Hold, tally_record
 from tallystick.core.plan import BudgetLine, Plan, Taken, WalletLine
 from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
@@ -26,6 +26,20 @@ def let_through(plan: Plan, reservation_id: str, hold: Hold, tally: bytes, usage
         now_ms=hold.reserved_ms,
         estimated=usage,
         store_away=True,
+    )
+
+
+def record_for(plan: Plan, ask: ReserveAsk, now_ms: int) -> str:
+    """The record of a call that is let through, with the model that was asked for."""
+    first, wallet = ask.tries[0], payer_of(plan)
+    return tally_record(
+        content=ask.content,
+        reserved_ms=now_ms,
+        wallet=f'"{wallet.counter}","{wallet.unit}"' if wallet else '"",""',
+        nano_usd=first.nano_usd,
+        tokens=first.tokens,
+        expires_ms=now_ms + ask.ttl_ms,
+        body=first.body,
     )
 
 
