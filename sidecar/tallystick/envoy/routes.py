@@ -38,11 +38,13 @@ def _routes(provider: Provider, options: EnvoyOptions, prefix: str) -> list[dict
     """Write a provider's routes: its endpoints whose answers need settings, and all the rest."""
     every = _route(provider, options, prefix)
     endpoints = () if options.way is Way.PROC else endpoints_of(provider.kind)
+    there = filter_names(options)
     special = [
         {
             **every,
             "match": {"prefix": prefix, "headers": [endpoint.match]},
-            "typed_per_filter_config": every["typed_per_filter_config"] | endpoint.settings,
+            "typed_per_filter_config": every["typed_per_filter_config"]
+            | {name: each for name, each in endpoint.settings.items() if name in there},
         }
         for endpoint in endpoints
     ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from tallystick.envoy.answers import USAGE, reading_answers
+from tallystick.envoy.answers import USAGE, hearing_chats_out, reading_answers
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds, typed
 from tallystick.envoy.metering import BODIES, cleaning, reading_bodies, rewriting
@@ -75,7 +75,10 @@ def _authz(options: EnvoyOptions) -> list[dict[str, Any]]:
         metadata_context_namespaces=[BODIES, "envoy.filters.http.jwt_authn"],
         include_peer_certificate=True,
     )
-    return [reading_bodies(), check, cleaning(), *rewriting(options.max_body_bytes), *reading_answers()]
+    rewritten = rewriting(options.max_body_bytes)
+    return [
+        reading_bodies(), check, cleaning(), *rewritten, *reading_answers(), hearing_chats_out(),
+    ]  # fmt: skip
 
 
 def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
