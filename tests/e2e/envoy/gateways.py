@@ -22,6 +22,8 @@ from tests.servers import SidecarProcess, short_directory
 
 KEYS = {"OPENAI_KEY": "key-of-openai", "ANTHROPIC_KEY": "key-of-anthropic"}
 KEYS |= {"GEMINI_KEY": "key-of-gemini", "AZURE_KEY": "key-of-azure"}
+PATIENCE_S = 30.0
+"""How long a real sidecar may take: on a machine with much else to do the first decision takes seconds."""
 _scripts = itertools.count(1)
 
 
@@ -129,6 +131,7 @@ def running(
         place = place or Place("127.0.0.1", adapters.port)
         if sidecar is not None:
             place = Place(path=sidecar.socket.removeprefix("unix:"))
+            options = {"decision_timeout_s": PATIENCE_S} | options
         log = directory / "access.log"
         values: dict[str, Any] = {
             "providers": providers_at(provider.port),
