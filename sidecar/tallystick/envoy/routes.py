@@ -55,7 +55,7 @@ def _route(provider: Provider, options: EnvoyOptions, prefix: str) -> dict[str, 
     context = context_of(provider, prefix)
     base = f"{provider.base_path}/"
     own_key = provider.key is not None and provider.key.source is KeySource.CLIENT
-    settings = route_settings(options.way, context)
+    settings = route_settings(options, context)
     if provider.kind is Kind.GEMINI and not own_key:
         mutations = {"query_parameter_mutations": [{"remove": "key"}]}
         settings["envoy.filters.http.header_mutation"] = typed(_MUTATIONS, mutations=mutations)

@@ -13,7 +13,10 @@ from tallystick.envoy.options import EnvoyOptions, Way
 AUTHZ = "envoy.filters.http.ext_authz"
 PROC = "envoy.filters.http.ext_proc"
 RATELIMIT = "envoy.filters.http.ratelimit"
-DOMAIN = "tallystick"
+NO_TENANT = "tallystick/gateway"
+"""The domain where no tenant is chosen: no tenant's name, so the sidecar's settings say it."""
+TENANT = "tallystick.tenant"
+"""What a route tells of whose its calls are."""
 
 CALLERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that say who is calling, where they are there."""
@@ -47,13 +50,15 @@ def filter_names(options: EnvoyOptions) -> list[str]:
     return [each["name"] for each in filters(options)]
 
 
-def route_settings(way: Way, context: dict[str, str]) -> dict[str, Any]:
+def route_settings(options: EnvoyOptions, context: dict[str, str]) -> dict[str, Any]:
     """Write what a route tells the way's filter."""
-    match way:
+    whose = {TENANT: options.tenant} if options.tenant else {}
+    match options.way:
         case Way.AUTHZ:
-            return {AUTHZ: typed(_AUTHZ_ROUTE, check_settings={"context_extensions": context})}
+            return {AUTHZ: typed(_AUTHZ_ROUTE, check_settings={"context_extensions": context | whose})}
         case Way.PROC:
-            told = [{"key": f"x-tallystick-{key}", "value": value} for key, value in context.items()]
+            metadata = {f"x-tallystick-{key}": value for key, value in context.items()} | whose
+            told = [{"key": key, "value": value} for key, value in metadata.items()]
             return {PROC: typed(_PROC_ROUTE, overrides={"grpc_initial_metadata": told})}
         case Way.RATELIMIT:
             return {RATELIMIT: typed(_RATELIMIT_ROUTE, rate_limits=_limits(context))}
@@ -111,7 +116,7 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
     limit = extension(
         RATELIMIT,
         _RATELIMIT,
-        domain=DOMAIN,
+        domain=options.tenant or NO_TENANT,
         timeout=seconds(options.decision_timeout_s),
         failure_mode_deny=not options.fail_open,
         status_on_error={"code": "ServiceUnavailable"},
