@@ -18,6 +18,9 @@ NO_TENANT = "tallystick/gateway"
 TENANT = "tallystick.tenant"
 """What a route tells of whose its calls are."""
 
+PRINCIPALS = tuple(f"connection.{name}_peer_certificate" for name in ("uri_san", "dns_san", "subject"))
+"""Names in a client's certificate; the first that is there counts, as ext_authz has it."""
+
 CALLERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that say who is calling, where they are there."""
 
@@ -106,7 +109,7 @@ def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
         route_cache_action="RETAIN",
         mutation_rules={"allow_all_routing": True},
         metadata_options={"forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]}},
-        request_attributes=["request.id", "source.address", "connection.uri_san_peer_certificate"],
+        request_attributes=["request.id", "source.address", *PRINCIPALS],
         response_attributes=["response.code_details", "upstream.request_attempt_count"],
     )
     return [process, cleaning()]

@@ -6,7 +6,7 @@ import http.client
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,10 @@ def _key(source: str) -> Key:
 @contextlib.contextmanager
 def running(
     way: Way, provider: ScriptedProvider, thread: LoopThread, *, unix: bool = True,
-    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None, **options: Any,
+    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None,
+    change: Callable[[dict[str, Any]], None] = lambda _: None, **options: Any,
 ) -> Iterator[Gateway]:  # fmt: skip
-    """A gateway of the given way; `options` are those of `EnvoyOptions`.
+    """A gateway of the given way; `options` are those of `EnvoyOptions`, `change` that of `EnvoyProcess`.
 
     With a sidecar it is asked, and the services that do nothing but what a test says are not.
     """
@@ -141,7 +142,7 @@ def running(
             "admin": Place(path=f"{directory}/admin.sock"),
             "access_log": str(log),
         }
-        envoy = EnvoyProcess(EnvoyOptions(**values | options), directory, KEYS | (environment or {}))
+        envoy = EnvoyProcess(EnvoyOptions(**values | options), directory, KEYS | (environment or {}), change)
         try:
             envoy.start()
             yield Gateway(envoy, provider, adapters, thread, log)
