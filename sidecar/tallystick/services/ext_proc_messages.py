@@ -168,6 +168,14 @@ def refuse(turned: Turned) -> ProcessingResponse:
     return answer
 
 
+def cut_off() -> ProcessingResponse:
+    """Ends an answer that has begun: Envoy breaks the client's stream off, and the provider's."""
+    answer = ProcessingResponse()
+    answer.immediate_response.status.code = 500  # nobody sees it
+    answer.immediate_response.details = "tallystick_outgrown"
+    return answer
+
+
 def _options(headers: Iterable[tuple[str, str]]) -> list[HeaderValueOption]:
     overwrite = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     return [
