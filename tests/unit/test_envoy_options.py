@@ -35,6 +35,12 @@ def options(*providers: Provider, **more: Any) -> EnvoyOptions:
     return EnvoyOptions(providers=providers, sidecar=Place(path="/run/s"), ca_bundle="/ca.pem", **more)
 
 
+@pytest.mark.parametrize("tenant", ["Acme", "a b", "a/b", "a" * 65])
+def test_what_is_no_tenants_name_is_refused(tenant: str) -> None:
+    with pytest.raises(BadOption, match="--tenant: expected"):
+        options(LOCAL, tenant=tenant)
+
+
 @pytest.mark.parametrize(
     ("text", "provider"),
     [

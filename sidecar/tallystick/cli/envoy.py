@@ -52,6 +52,14 @@ class ConfigOptions:
     way: Annotated[str, typer.Option(metavar="authz|proc|ratelimit", help="How Envoy asks the sidecar.")] = (
         "authz"
     )
+    tenant: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Whose all calls are; way ratelimit sends it as the domain. Default: as the keys say.",
+            show_default=False,
+        ),
+    ] = ""
     sidecar: Annotated[
         str,
         typer.Option(
@@ -156,6 +164,7 @@ def _read(options: ConfigOptions) -> "EnvoyOptions":
     return EnvoyOptions(
         providers=read_providers(options.provider, options.key or []),
         way=way,
+        tenant=options.tenant,
         listen=read_place("--listen", options.listen),
         sidecar=read_place("--sidecar", options.sidecar or f"unix:{read_settings().socket}"),
         admin=read_place("--admin", options.admin) if options.admin else None,

@@ -42,6 +42,13 @@ WITHOUT_BOUND = 2**64
 """Of `Budget.store_away`: every call is let through."""
 
 
+class OnOutgrown(StrEnum):
+    """What happens to a stream that needs more than was held, and for which there is no room."""
+
+    GO_ON = "go_on"
+    CUT = "cut"
+
+
 class Unmatched(Enum):
     """What happens to a call that no wallet and no budget covers."""
 
@@ -180,6 +187,7 @@ class Policy:
     unmatched: Unmatched = Unmatched.DENY
     hold_ttl_ms: int = DEFAULT_HOLD_TTL_MS
     on_expiry: OnExpiry = OnExpiry.CHARGE
+    on_outgrown: OnOutgrown = OnOutgrown.GO_ON
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     """The number of `output_rule`."""
     output_rule: OutputRule = OutputRule.NUMBER

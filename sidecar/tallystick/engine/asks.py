@@ -8,7 +8,7 @@ from tallystick.core.plan import Plan
 from tallystick.core.policy import Policy
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import value_in
-from tallystick.engine.calls import Cost
+from tallystick.engine.calls import Cost, ExtendCall
 from tallystick.engine.estimates import Estimate, cost_of
 from tallystick.store.asks import Try
 
@@ -47,3 +47,15 @@ def limits_of(hold: Hold, policy: Policy) -> tuple[tuple[int, Reason], ...]:
         else:
             limits.append((ceiling_of(budget, value_in(hold.subject, "priority")), line.rank))
     return tuple(limits)
+
+
+def more_of(call: ExtendCall, hold: Hold) -> tuple[str, int, int]:
+    """The id of an extension, and the nano-dollars and tokens that it adds; no id where it adds none."""
+    price = hold.price
+    if call.used is None:
+        nano_usd, tokens = call.more or (0, 0)
+        return call.extension_id if call.more else "", 0 if price and price.free else nano_usd, tokens
+    nano_usd = max(0, price.hold_nano_usd(call.used) - hold.nano_usd) if price and not price.free else 0
+    tokens = max(0, call.used.total - hold.tokens)
+    # The same report, told twice, adds once: the second time nothing is missing, or the id is the same.
+    return f"grown-{call.used.total}" if nano_usd or tokens else "", nano_usd, tokens

@@ -130,6 +130,8 @@ class ExtendCall(NamedTuple):
     extension_id: str
     ttl_ms: int
     more: Cost | None
+    used: Usage | None = None
+    """In place of `more`: hold at least what this costs, whatever is held by now."""
 
 
 class BalanceCall(NamedTuple):

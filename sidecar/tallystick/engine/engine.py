@@ -16,7 +16,7 @@ from tallystick.engine.actual import NOTHING, actual_of
 from tallystick.engine.advice import Adviser
 from tallystick.engine.alone import Alone
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
-from tallystick.engine.asks import limits_of, tries_of
+from tallystick.engine.asks import limits_of, more_of, tries_of
 from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.charging import Charging
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
@@ -208,13 +208,11 @@ class Engine:
             raise ReservationNotFound(f"no reservation {call.reservation_id!r}")
         if call.tally:
             unseal(self._tally_key, call.tenant, call.reservation_id, call.tally)
-        nano_usd, tokens = call.more or (0, 0)
-        if hold.price and hold.price.free:
-            nano_usd = 0
+        extension_id, nano_usd, tokens = more_of(call, hold)
         for _ in range(MOST_TRIES):
             ask = ExtendAsk(
                 call.reservation_id,
-                call.extension_id if call.more else "",
+                extension_id,
                 rules.policy.version,
                 call.ttl_ms or hold.ttl_ms,
                 nano_usd,

@@ -1,7 +1,6 @@
 """From a caller's estimate to tokens by class: what may be used."""
 
 import asyncio
-from dataclasses import replace
 from typing import NamedTuple
 
 from tallystick.core.errors import InvalidArgument
@@ -111,7 +110,7 @@ class Estimator:
         if call.model and request.model != call.model:
             if call.provider != AZURE:
                 raise InvalidArgument("model", "expected the model that request.body names, or none")
-            request = replace(request, model=call.model)
+            request = request._replace(model=call.model)
         provider = call.provider or request.provider
         tokens = self._counter.count(request.model, provider, request.texts)
         tokens += request.extra_tokens + request.input_token_ids_count

@@ -3,12 +3,14 @@
 Envoy's own record of usage has the tokens and nothing else, and no Bedrock. The
 rest (service tier, the two kinds of cache writes, Bedrock's usage) is read beside
 it of answers in JSON, which are collected for that: only at the endpoints whose
-answers have it and are short. Of streams it is Bedrock's usage alone: Envoy 1.40
-dies of an event whose JSON is no object when it reads events by rules of ours, so
-only where Amazon writes them is that dared.
+answers have it and are short. Of streams it is Bedrock's usage: Envoy 1.40 dies of an event whose JSON is
+no object when it reads events by rules of ours, so only where Amazon writes them
+is that dared. Of chats it is also what they said before `[DONE]`, kept by a
+script of ours (`chat_end.lua`), since clients leave there (ADR 27).
 """
 
 from dataclasses import dataclass
+from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +30,8 @@ _MANAGER = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManag
 _USAGE_ROUTE = "envoy.extensions.filters.http.ai_protocol_manager.v3.AiProtocolManagerPerRoute"
 _FRAMES_FILTER = "envoy.filters.http.aws_eventstream_parser"
 _FRAMES = "envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
+_CHAT_END_FILTER = "envoy.filters.http.lua"
+_CHAT_END = "envoy.extensions.filters.http.lua.v3.Lua"
 _ENABLED = "envoy.config.route.v3.FilterConfig"
 _PARSER = "envoy.extensions.content_parsers.json.v3.JsonContentParser"
 
@@ -58,6 +62,8 @@ class Endpoint:
     read: MappingProxyType[_Path, str] | None = None
     frames: bool = False
     """Whether it answers with Bedrock's event stream."""
+    done: bool = False
+    """Whether its streams say that they are done before they end."""
 
     @property
     def match(self) -> dict[str, Any]:
@@ -74,6 +80,8 @@ class Endpoint:
             found[BODIES] = bodies_read(_rules(self.read))
         if self.frames:
             found[_FRAMES_FILTER] = typed(_ENABLED, config={})
+        if self.done:
+            found[_CHAT_END_FILTER] = typed(_ENABLED, config={})
         return found
 
 
@@ -91,6 +99,13 @@ def reading_answers() -> list[dict[str, Any]]:
         {**extension(_FRAMES_FILTER, _FRAMES, response_rules=frames), "disabled": True},
         extension(USAGE_FILTER, _MANAGER, response_handling={"token_usage": usage}),
     ]
+
+
+def hearing_chats_out() -> dict[str, Any]:
+    """Write the filter that keeps the usage of streams whose clients leave as soon as they are done."""
+    script = resources.files(__package__).joinpath("chat_end.lua").read_text()
+    keeping = extension(_CHAT_END_FILTER, _CHAT_END, default_source_code={"inline_string": script})
+    return {**keeping, "disabled": True}
 
 
 def _rules(paths: MappingProxyType[_Path, str] | dict[_Path, str]) -> list[dict[str, Any]]:
@@ -111,7 +126,7 @@ def _parser(paths: dict[_Path, str]) -> dict[str, Any]:
 _CHAT = "OPENAI_CHAT_COMPLETIONS"
 _LIKE_OPENAI = (
     # Embeddings never say what they are, and neither do chats of every server.
-    Endpoint("chat/completions|completions", _CHAT, MappingProxyType(_OPENAI)),
+    Endpoint("chat/completions|completions", _CHAT, MappingProxyType(_OPENAI), done=True),
     Endpoint("embeddings", _CHAT),
     Endpoint("responses", read=MappingProxyType(_OPENAI)),
 )

@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tallystick.core.subject import TENANT
 from tallystick.envoy.providers import BadOption, Key, KeySource, Kind, Provider, is_address
 from tallystick.setting_types import split_address
 
@@ -78,6 +79,8 @@ class EnvoyOptions:
     providers: tuple[Provider, ...]
     sidecar: Place
     way: Way = Way.AUTHZ
+    tenant: str = ""
+    """Of every call; empty where the callers' keys or the sidecar's settings say it."""
     listen: Place = Place("127.0.0.1", 8080)
     admin: Place | None = Place("127.0.0.1", 9901)
     fail_open: bool = False
@@ -101,6 +104,8 @@ class EnvoyOptions:
             raise BadOption("--provider", f"{min(twice)} is given twice; name one of them, as in eu:azure=…")
         for provider in self.providers:
             self._check_key(provider)
+        if self.tenant and not TENANT.fullmatch(self.tenant):
+            raise BadOption("--tenant", f"expected 1 to 64 of [a-z0-9_.-], not {self.tenant!r}")
         if self.admin and not self.admin.is_loopback:
             raise BadOption("--admin", "expected a Unix socket or an address of the loopback")
         if bool(self.tls_cert) != bool(self.tls_key):

@@ -38,11 +38,13 @@ def _routes(provider: Provider, options: EnvoyOptions, prefix: str) -> list[dict
     """Write a provider's routes: its endpoints whose answers need settings, and all the rest."""
     every = _route(provider, options, prefix)
     endpoints = () if options.way is Way.PROC else endpoints_of(provider.kind)
+    there = filter_names(options)
     special = [
         {
             **every,
             "match": {"prefix": prefix, "headers": [endpoint.match]},
-            "typed_per_filter_config": every["typed_per_filter_config"] | endpoint.settings,
+            "typed_per_filter_config": every["typed_per_filter_config"]
+            | {name: each for name, each in endpoint.settings.items() if name in there},
         }
         for endpoint in endpoints
     ]
@@ -53,7 +55,7 @@ def _route(provider: Provider, options: EnvoyOptions, prefix: str) -> dict[str, 
     context = context_of(provider, prefix)
     base = f"{provider.base_path}/"
     own_key = provider.key is not None and provider.key.source is KeySource.CLIENT
-    settings = route_settings(options.way, context)
+    settings = route_settings(options, context)
     if provider.kind is Kind.GEMINI and not own_key:
         mutations = {"query_parameter_mutations": [{"remove": "key"}]}
         settings["envoy.filters.http.header_mutation"] = typed(_MUTATIONS, mutations=mutations)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from tallystick.envoy.answers import USAGE, reading_answers
+from tallystick.envoy.answers import USAGE, hearing_chats_out, reading_answers
 from tallystick.envoy.clusters import SIDECAR
 from tallystick.envoy.extension import extension, seconds, typed
 from tallystick.envoy.metering import BODIES, cleaning, reading_bodies, rewriting
@@ -13,7 +13,13 @@ from tallystick.envoy.options import EnvoyOptions, Way
 AUTHZ = "envoy.filters.http.ext_authz"
 PROC = "envoy.filters.http.ext_proc"
 RATELIMIT = "envoy.filters.http.ratelimit"
-DOMAIN = "tallystick"
+NO_TENANT = "tallystick/gateway"
+"""The domain where no tenant is chosen: no tenant's name, so the sidecar's settings say it."""
+TENANT = "tallystick.tenant"
+"""What a route tells of whose its calls are."""
+
+PRINCIPALS = tuple(f"connection.{name}_peer_certificate" for name in ("uri_san", "dns_san", "subject"))
+"""Names in a client's certificate; the first that is there counts, as ext_authz has it."""
 
 CALLERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that say who is calling, where they are there."""
@@ -47,13 +53,15 @@ def filter_names(options: EnvoyOptions) -> list[str]:
     return [each["name"] for each in filters(options)]
 
 
-def route_settings(way: Way, context: dict[str, str]) -> dict[str, Any]:
+def route_settings(options: EnvoyOptions, context: dict[str, str]) -> dict[str, Any]:
     """Write what a route tells the way's filter."""
-    match way:
+    whose = {TENANT: options.tenant} if options.tenant else {}
+    match options.way:
         case Way.AUTHZ:
-            return {AUTHZ: typed(_AUTHZ_ROUTE, check_settings={"context_extensions": context})}
+            return {AUTHZ: typed(_AUTHZ_ROUTE, check_settings={"context_extensions": context | whose})}
         case Way.PROC:
-            told = [{"key": f"x-tallystick-{key}", "value": value} for key, value in context.items()]
+            metadata = {f"x-tallystick-{key}": value for key, value in context.items()} | whose
+            told = [{"key": key, "value": value} for key, value in metadata.items()]
             return {PROC: typed(_PROC_ROUTE, overrides={"grpc_initial_metadata": told})}
         case Way.RATELIMIT:
             return {RATELIMIT: typed(_RATELIMIT_ROUTE, rate_limits=_limits(context))}
@@ -75,7 +83,10 @@ def _authz(options: EnvoyOptions) -> list[dict[str, Any]]:
         metadata_context_namespaces=[BODIES, "envoy.filters.http.jwt_authn"],
         include_peer_certificate=True,
     )
-    return [reading_bodies(), check, cleaning(), *rewriting(options.max_body_bytes), *reading_answers()]
+    rewritten = rewriting(options.max_body_bytes)
+    return [
+        reading_bodies(), check, cleaning(), *rewritten, *reading_answers(), hearing_chats_out(),
+    ]  # fmt: skip
 
 
 def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
@@ -98,7 +109,7 @@ def _proc(options: EnvoyOptions) -> list[dict[str, Any]]:
         route_cache_action="RETAIN",
         mutation_rules={"allow_all_routing": True},
         metadata_options={"forwarding_namespaces": {"untyped": ["envoy.filters.http.jwt_authn"]}},
-        request_attributes=["request.id", "source.address", "connection.uri_san_peer_certificate"],
+        request_attributes=["request.id", "source.address", *PRINCIPALS],
         response_attributes=["response.code_details", "upstream.request_attempt_count"],
     )
     return [process, cleaning()]
@@ -108,7 +119,7 @@ def _ratelimit(options: EnvoyOptions) -> list[dict[str, Any]]:
     limit = extension(
         RATELIMIT,
         _RATELIMIT,
-        domain=DOMAIN,
+        domain=options.tenant or NO_TENANT,
         timeout=seconds(options.decision_timeout_s),
         failure_mode_deny=not options.fail_open,
         status_on_error={"code": "ServiceUnavailable"},

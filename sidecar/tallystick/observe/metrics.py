@@ -141,6 +141,7 @@ class Metrics:
             Counter, "tallystick_proxied_calls", "Calls through a proxy by verdict.", ("verdict", "reason")
         )
         self._ends = _Children(Counter, "tallystick_proxied_ends", "Ends of calls through a proxy.", ("end",))
+        self._kept = _Children(Counter, "tallystick_proxied_kept", "Holds of streams that go on.", ("how",))
         plain = {
             "shed": "Calls turned away because too many were waiting.",
             "charges": "Costs charged that nothing was held for.",
@@ -158,7 +159,7 @@ class Metrics:
         self.plan_misses = counters["plan_misses"].of()
         self.registry.register(
             _Export(
-                [self._decisions, self._settles, self._calls, self._ends, *counters.values()],
+                [self._decisions, self._settles, self._calls, self._ends, self._kept, *counters.values()],
                 [self._rpc, self._store, self._estimates],
             )
         )
@@ -228,6 +229,10 @@ class Metrics:
     def tell_durability(self, mode: str, *, checked: bool) -> None:
         """Say what the store promises."""
         self._durability.labels(mode, "true" if checked else "false").set(1)
+
+    def kept(self, how: str) -> Counter:
+        """Return the counter of holds of streams that go on: `kept`, `grown`, `refused` for lack of room."""
+        return self._kept.of(how)
 
     def rpc(self, method: str, code: str = "OK") -> Histogram:
         """Return the histogram of a method's answers with a gRPC code, in seconds."""

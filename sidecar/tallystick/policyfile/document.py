@@ -200,6 +200,9 @@ class Holds(Section):
     """How long a hold stays open without Settle, Release or Extend: 1s to 24h."""
     on_expiry: Literal["charge", "release"] = "charge"
     """What happens to a hold that nobody settled."""
+    on_outgrown: Literal["go_on", "cut"] = "go_on"
+    """What happens to a stream that needs more than was held, where there is no room for more: it is let go
+    on, and charged; or it is cut, where it passes through the sidecar (Envoy's ext_proc)."""
 
 
 class Estimate(Section):

@@ -59,6 +59,11 @@ class AnswerReader:
         """Bytes of the body so far, decoded; as they came, where they can't be."""
         return self._body_bytes
 
+    @property
+    def output_bytes(self) -> int | None:
+        """Bytes of text so far, as `Answer` has them; None where the encoding can't be undone."""
+        return self._findings.output_bytes if self._decoding.readable else None
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came; none after `finish`."""
         if self._answer is not None:

@@ -1,7 +1,7 @@
 """What a request to a provider says about its own cost."""
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
 
 class Api(Enum):
@@ -24,8 +24,7 @@ class CacheWrite(StrEnum):
     LONG = "1h"
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderCall:
+class ProviderCall(NamedTuple):
     """What a request asks for, as far as its cost depends on it. Holds the prompt: never log it."""
 
     model: str

@@ -16,7 +16,8 @@ def parse_chat(body: Fields, named: str = "") -> ProviderCall:
     prompt = _prompt(model)
     prompt.extra_tokens += estimates.OPENAI_PRIMING_TOKENS
     for index, value in enumerate(_required_items(body, "messages")):
-        _chat_message(prompt, object_at(value, f"{body.path}.messages[{index}]"))
+        if not _add_plain(prompt, value):
+            _chat_message(prompt, object_at(value, f"{body.path}.messages[{index}]"))
     _tools(prompt, body, "tools")
     _tools(prompt, body, "functions")
     if (schema := body.child("response_format")) is not None:
@@ -93,6 +94,18 @@ def _required_items(body: Fields, name: str) -> list[object]:
     if body.values.get(name) is None:
         raise body.wrong(name, "an array")
     return body.items(name)
+
+
+def _add_plain(prompt: Prompt, message: object) -> bool:
+    """Add a message that has a role and a text, both ASCII, as most have: nothing in it can be wrong."""
+    if type(message) is not dict or len(message) != 2 or "role" not in message or "content" not in message:
+        return False
+    texts = list(message.values())
+    if not all(type(text) is str and text.isascii() for text in texts):
+        return False
+    prompt.extra_tokens += estimates.OPENAI_MESSAGE_TOKENS
+    prompt.texts += filter(None, texts)
+    return True
 
 
 def _chat_message(prompt: Prompt, message: Fields) -> None:

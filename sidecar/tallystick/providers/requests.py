@@ -1,7 +1,6 @@
 """One entry for every provider's request."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from types import MappingProxyType
 
 from tallystick.core.errors import InvalidArgument
@@ -44,6 +43,6 @@ def parse_request(api: Api, body: bytes, *, model: str = "", by_prompt: bool = F
         if api is Api.GEMINI_GENERATE:
             fields = canonical(fields)
         call = _PARSERS[api](fields, model)
-        return replace(call, fingerprint=fingerprint(api, fields, call.model)) if by_prompt else call
+        return call._replace(fingerprint=fingerprint(api, fields, call.model)) if by_prompt else call
     except RecursionError:
         raise InvalidArgument(FIELD, "JSON that is nested less deeply") from None

@@ -6,11 +6,12 @@ import time
 import structlog
 
 from tallystick.core import errors
+from tallystick.core.decision import Decision
 from tallystick.engine import Engine
 from tallystick.engine.calls import ExtendCall, SettleCall, settle_content
 from tallystick.observe.metrics import Metrics
 from tallystick.proxied.calls import Ending, HeldCall
-from tallystick.proxied.ends import End, end_of
+from tallystick.proxied.ends import End, end_of, outgrown
 from tallystick.proxied.rates import Rates
 
 KEEP_TRYING_S = 120.0
@@ -47,14 +48,21 @@ class Closing:
                 self._lost(call, error)
             return
 
-    async def keep(self, call: HeldCall) -> None:
-        """See `Gate.keep`."""
+    async def keep(self, call: HeldCall, so_far: Ending) -> bool:
+        """Give time anew, and what a stream outgrew; False where there is no room for that."""
+        used = outgrown(call, so_far, self._rates)
+        longer = ExtendCall(call.tenant, call.reservation_id, call.tally, "", 0, None)
         try:
-            await self._engine.extend(
-                ExtendCall(call.tenant, call.reservation_id, call.tally, extension_id="", ttl_ms=0, more=None)
-            )
+            given = await self._engine.extend(longer._replace(used=used))
+            if not isinstance(given, Decision):
+                self._metrics.kept("grown" if used else "kept").inc()
+                return True
+            self._metrics.kept("refused").inc()
+            await self._engine.extend(longer)
         except (errors.StoreUnavailable, *_REFUSED) as error:
             log.warning("a hold was not kept", reservation_id=call.reservation_id, why=str(error))
+            return True
+        return False
 
     async def _tell(self, call: HeldCall, end: End) -> None:
         if end.outcome is None:

@@ -41,6 +41,24 @@ def end_of(call: HeldCall, ending: Ending, rates: Rates) -> End:
     return _unreported(call, ending, rates)
 
 
+def outgrown(call: HeldCall, so_far: Ending, rates: Rates) -> Usage | None:
+    """What a stream that goes on should be held for: what it used and a quarter of that.
+
+    None where it is within its hold, or where nothing tells: bytes of the body stand for tokens once the
+    model's rate is known, those of text are at least known to be no more than a token for three.
+    """
+    if not so_far.streamed or so_far.output_bytes is None:
+        return None
+    tokens = rates.tokens(call, so_far)
+    if tokens is None:
+        if not so_far.text_seen:
+            return None
+        tokens = so_far.output_bytes // BYTES_PER_TOKEN
+    if tokens <= call.held.output:
+        return None
+    return call.held._replace(output=tokens + tokens // 4)
+
+
 def _broken(call: HeldCall, ending: Ending, rates: Rates) -> End:
     """An answer that not all of passed. What is made whole before it is sent was made, and costs as held."""
     outcome = Outcome.CLIENT_ABORTED if ending.client_left else Outcome.PROVIDER_ERROR_BILLED

@@ -7,9 +7,11 @@ number's type or size.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tallystick.core.errors import InvalidArgument
 from tallystick.core.money import MAX_AMOUNT
 from tallystick.core.usage import Usage
 from tallystick.providers import Api
+from tallystick.providers.usage import parse_usage
 from tallystick.proxied.calls import Ending
 
 ANSWERED = "via_upstream"
@@ -35,7 +37,7 @@ _CLIENT_LEFT = ("downstream_", "http1.", "http2.", "http3.")
 _COUNTS = ("input_tokens", "output_tokens", "provider_total_tokens")
 
 
-NOTHING_HELD = Usage()
+NOTHING_USED = Usage()
 
 
 class Entry(NamedTuple):
@@ -58,7 +60,7 @@ class Entry(NamedTuple):
     """What was read beside the record."""
 
 
-def ending_of(entry: Entry, api: Api, held: Usage = NOTHING_HELD) -> Ending:
+def ending_of(entry: Entry, api: Api, held: Usage = NOTHING_USED) -> Ending:
     """Tell how a call ended; `held` is what it was expected to use."""
     details, code = entry.details, entry.code
     via, left = details == ANSWERED, details.startswith(_CLIENT_LEFT)
@@ -86,6 +88,8 @@ def _usage(entry: Entry, api: Api, held: Usage) -> tuple[Usage | None, bool]:
         usage, complete = _recorded(entry.counts, entry.answer, held), entry.complete
     elif api is Api.BEDROCK_CONVERSE:
         usage, complete = _of_bedrock(entry.answer), True
+    elif isinstance(said := entry.answer.get("usage"), str):
+        usage, complete = _said(said), True
     else:
         return None, False
     return (usage, complete) if usage.total else (None, False)
@@ -109,6 +113,14 @@ def _recorded(counts: Mapping[str, Any], answer: Mapping[str, Any], held: Usage)
         output=output,
         reasoning=min(_count(counts, "reasoning_tokens"), output),
     )
+
+
+def _said(text: str) -> Usage:
+    """The usage object of a chat that was done; the client had left before Envoy made its record."""
+    try:
+        return parse_usage(text.encode()) or NOTHING_USED
+    except (InvalidArgument, UnicodeError):
+        return NOTHING_USED
 
 
 def _of_bedrock(answer: Mapping[str, Any]) -> Usage:

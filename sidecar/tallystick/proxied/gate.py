@@ -7,6 +7,7 @@ from typing import Any
 
 from tallystick.core import errors
 from tallystick.core.decision import Decision
+from tallystick.core.policy import OnOutgrown
 from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
 from tallystick.engine import Engine, Planner
@@ -95,9 +96,16 @@ class Gate:
         """Release, in the background, a call whose proxy was gone before it heard the verdict."""
         self._engine.give_back(tenant, reservation_id)
 
-    async def keep(self, call: HeldCall) -> None:
-        """Give the hold of a call that goes on its time anew; what goes wrong is logged."""
-        await self._closing.keep(call)
+    async def keep(self, call: HeldCall, so_far: Ending) -> bool:
+        """Give the hold of a call that goes on its time anew, and more if it has outgrown it.
+
+        False if it is to be cut: there is no room for more, and the policy wants it so. What goes wrong is
+        logged.
+        """
+        if await self._closing.keep(call, so_far):
+            return True
+        rules = self._planner.known(call.tenant)
+        return rules is None or rules.policy.on_outgrown is not OnOutgrown.CUT
 
     async def _identify(self, request: ProxiedRequest) -> Caller:
         return await self._identity.identify(

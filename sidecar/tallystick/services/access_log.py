@@ -8,6 +8,7 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage, StreamAc
 from envoy.service.accesslog.v3.als_pb2_grpc import AccessLogServiceServicer
 
 from tallystick.observe.metrics import Metrics
+from tallystick.proxied.calls import HeldCall
 from tallystick.proxied.entries import Entry, ending_of
 from tallystick.proxied.gate import Gate
 from tallystick.proxied.packing import CALL, unpack
@@ -71,7 +72,11 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has
             else:
                 await self._start(self._gate.end(call, ending_of(read_entry(entry), call.api, call.held)))
         elif common.access_log_type == PERIODIC and call is not None:
-            await self._start(self._gate.keep(call))
+            await self._start(self._keep(call, read_entry(entry)))
+
+    async def _keep(self, call: HeldCall, entry: Entry) -> None:
+        """The stream doesn't pass through here, so it can't be cut."""
+        await self._gate.keep(call, ending_of(entry, call.api))
 
     async def _start(self, work: Coroutine[Any, Any, None]) -> None:
         await self._room.acquire()

@@ -78,9 +78,9 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         self._decided.observe(time.perf_counter() - arrived)
         return verdict
 
-    async def keep(self, call: HeldCall) -> None:
+    async def keep(self, call: HeldCall, so_far: Ending) -> bool:
         """See `Desk`."""
-        await self._gate.keep(call)
+        return await self._gate.keep(call, so_far)
 
     async def end(self, call: HeldCall, ending: Ending) -> None:
         """See `Desk`. It takes no place: it may have to wait for the store, and decisions shall not."""

@@ -25,8 +25,23 @@ def ending_of(api: Api, head: AnswerHead, answer: Answer, *, whole: bool) -> End
         tier=answer.tier,
         output_bytes=None if answer.unreadable else answer.output_bytes,
         text_seen=not answer.unreadable,
-        streamed=head.content_type.partition(";")[0].strip().lower() in entries.STREAM_TYPES,
+        streamed=_is_stream(head),
     )
+
+
+def so_far(head: AnswerHead, output_bytes: int | None) -> Ending:
+    """What is known of a call that goes on; `output_bytes` of text."""
+    return Ending(
+        sent=True,
+        status=head.status,
+        output_bytes=output_bytes,
+        text_seen=output_bytes is not None,
+        streamed=_is_stream(head),
+    )
+
+
+def _is_stream(head: AnswerHead) -> bool:
+    return head.content_type.partition(";")[0].strip().lower() in entries.STREAM_TYPES
 
 
 def ending_of_reply(head: AnswerHead, api: Api) -> Ending:

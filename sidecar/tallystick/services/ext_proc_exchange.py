@@ -17,13 +17,15 @@ from tallystick.core.errors import InvalidArgument
 from tallystick.providers.answers import AnswerReader
 from tallystick.proxied.calls import Allowed, Ending, HeldCall, Passed, ProxiedRequest, Turned
 from tallystick.proxied.entries import ANSWERED
+from tallystick.proxied.rates import BYTES_PER_TOKEN
 from tallystick.services.ext_proc_bodies import LARGE_BYTES, patched, with_body
-from tallystick.services.ext_proc_endings import ending_of, ending_of_reply
+from tallystick.services.ext_proc_endings import ending_of, ending_of_reply, so_far
 from tallystick.services.ext_proc_messages import (
     IDENTITY,
     PASSED_ON,
     AnswerHead,
     check_modes,
+    cut_off,
     let_through,
     read_answer,
     read_request,
@@ -42,8 +44,8 @@ class Desk(Protocol):
         """Decide whether a request may be sent."""
         ...
 
-    async def keep(self, call: HeldCall) -> None:
-        """Keep the hold of a call that lasts."""
+    async def keep(self, call: HeldCall, so_far: Ending) -> bool:
+        """Keep the hold of a call that lasts; False if the call is to be cut."""
         ...
 
     async def end(self, call: HeldCall, ending: Ending) -> None:
@@ -72,6 +74,9 @@ class Exchange:
         self._head: AnswerHead | None = None
         self._reader: AnswerReader | None = None
         self._kept_s = 0.0
+        self._room_bytes = 0
+        """Text from which on the hold may be outgrown."""
+        self._cut = False
         self.over = False
         """No more messages need to be seen: the stream can be ended, and Envoy goes on without it."""
 
@@ -140,6 +145,7 @@ class Exchange:
         new_body = await patched(verdict.call.api, body, verdict.patch)
         self.consented = True
         self._kept_s = time.monotonic()
+        self._room_bytes = verdict.call.held.output * BYTES_PER_TOKEN
         return let_through(
             kind, path=verdict.path, removed=verdict.remove_headers, headers=IDENTITY, body=new_body
         )
@@ -170,10 +176,24 @@ class Exchange:
         self._reader.feed(part)
         if last:
             self._ended()
-        elif (now := time.monotonic()) - self._kept_s >= KEEP_EVERY_S:
-            self._kept_s = now
-            self._desk.soon(self._desk.keep(self._call))
+        elif self._cut:
+            self.over = True
+            return cut_off()
+        else:
+            self._look_at_hold(self._call, self._reader.output_bytes)
         return PASSED_ON["response_body"]
+
+    def _look_at_hold(self, call: HeldCall, text_bytes: int | None) -> None:
+        """Keep the hold every while, and whenever the text may have outgrown it. Nothing waits for it."""
+        now, seen = time.monotonic(), text_bytes or 0
+        if now - self._kept_s < KEEP_EVERY_S and seen <= self._room_bytes:
+            return
+        assert self._head is not None
+        self._kept_s, self._room_bytes = now, max(self._room_bytes, seen + seen // 8)
+        self._desk.soon(self._keep(call, so_far(self._head, text_bytes)))
+
+    async def _keep(self, call: HeldCall, ending: Ending) -> None:
+        self._cut = not await self._desk.keep(call, ending)
 
     def _ended(self) -> None:
         """The answer came to its end. It is charged beside the stream, so that no part of it waits."""

@@ -26,6 +26,12 @@ ROUTE = "x-tallystick-"
 CONTEXT = "tallystick."
 """Initial metadata that says who calls on this route."""
 ATTRIBUTES = "envoy.filters.http.ext_proc"
+PRINCIPALS = (
+    "connection.uri_san_peer_certificate",
+    "connection.dns_san_peer_certificate",
+    "connection.subject_peer_certificate",
+)
+"""Names in a client's certificate; the first that is there counts, as ext_authz has it."""
 IDENTITY = (("accept-encoding", "identity"),)
 """Compressed answers of an encoding that can't be undone would have no usage."""
 
@@ -99,7 +105,7 @@ def read_request(message: ProcessingRequest, told: Mapping[str, str]) -> Proxied
         kind=told.get(f"{ROUTE}kind", ""),
         prefix=prefix,
         claims=claims_of(metadata[JWT]) if JWT in metadata else {},
-        principal=attributes.get("connection.uri_san_peer_certificate", ""),
+        principal=next(filter(None, map(attributes.get, PRINCIPALS)), ""),
         context={name: value for name, value in told.items() if name.startswith(CONTEXT)},
         request_id=attributes.get("request.id", ""),
     )
@@ -159,6 +165,14 @@ def refuse(turned: Turned) -> ProcessingResponse:
     immediate.body = turned.body
     immediate.details = f"tallystick_{turned.reason.lower()}"
     immediate.headers.set_headers.extend(_options(turned.headers))
+    return answer
+
+
+def cut_off() -> ProcessingResponse:
+    """Ends an answer that has begun: Envoy breaks the client's stream off, and the provider's."""
+    answer = ProcessingResponse()
+    answer.immediate_response.status.code = 500  # nobody sees it
+    answer.immediate_response.details = "tallystick_outgrown"
     return answer
 
 

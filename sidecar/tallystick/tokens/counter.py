@@ -18,6 +18,8 @@ _UNCOUNTED_PERCENT = 110
 """What was not counted is taken to be a tenth denser than what was."""
 _REMEMBERED_FROM = 64
 """Characters: counts of longer texts are remembered, as conversations come again with every turn."""
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "model"})
+"""Every message has one of these short texts."""
 _MOST_REMEMBERED = 100_000
 """Counts, some 15 MB. Texts are known by a digest; none is kept."""
 
@@ -39,6 +41,7 @@ class TokenCounter:
         self._encodings: dict[str, tiktoken.Encoding] = {}
         self._loading = threading.Lock()
         self._remembered: dict[bytes, int] = {}
+        self._roles: dict[tuple[str, str], int] = {}
         if preload:
             self._load()
 
@@ -67,7 +70,7 @@ class TokenCounter:
 
     def _count_text(self, encoding: tiktoken.Encoding, text: str) -> int:
         if len(text) < _REMEMBERED_FROM:
-            return _tokens(encoding, text)
+            return self._count_role(encoding, text) if text in _ROLES else _tokens(encoding, text)
         # A lone surrogate is counted as the replacement character, which is another text.
         key = blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=encoding.name.encode()[:16])
         digest = key.digest()
@@ -77,6 +80,13 @@ class TokenCounter:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
             self._remembered[digest] = tokens
+        return tokens
+
+    def _count_role(self, encoding: tiktoken.Encoding, text: str) -> int:
+        key = (encoding.name, text)
+        tokens = self._roles.get(key)
+        if tokens is None:
+            tokens = self._roles[key] = _tokens(encoding, text)
         return tokens
 
     def _count_part(self, encoding: tiktoken.Encoding, texts: Sequence[str]) -> int:

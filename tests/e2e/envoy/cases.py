@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -84,6 +85,14 @@ def openai_stream_is_asked_for_its_usage(desk: Desk) -> None:
     charged(desk, CHAT_USED)
     (seen,) = desk.sent(script)
     assert body_of(seen) == ASK | {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@case
+def a_client_that_leaves_when_a_stream_says_it_is_done(desk: Desk) -> None:
+    """As the SDK does; the provider's own end may come later, or never."""
+    script = desk.script(replace(CHAT_STREAM, endless=True))
+    assert list(desk.of_openai(script).chat.completions.create(**ASK, stream=True))
+    charged(desk, CHAT_USED)
 
 
 @case

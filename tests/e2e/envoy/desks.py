@@ -131,9 +131,9 @@ def body_of(seen: Seen) -> Any:
 
 
 @contextmanager
-def desk_at(gateway: Gateway, sidecar: SidecarProcess) -> Iterator[Desk]:
-    """A new tenant, with a policy; at the end its books must be in order."""
-    with books_of(sidecar) as books, Caller(sidecar) as caller:
+def desk_at(gateway: Gateway, sidecar: SidecarProcess, tenant: str = "") -> Iterator[Desk]:
+    """A new tenant, of this name if one is given, with a policy; at the end its books must be in order."""
+    with books_of(sidecar) as books, Caller(sidecar, tenant=tenant) as caller:
         desk = Desk(gateway, sidecar, books, caller, make_key(caller.tenant))
         desk.apply()
         try:

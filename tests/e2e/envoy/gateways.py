@@ -6,7 +6,7 @@ import http.client
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from tests.servers import SidecarProcess, short_directory
 
 KEYS = {"OPENAI_KEY": "key-of-openai", "ANTHROPIC_KEY": "key-of-anthropic"}
 KEYS |= {"GEMINI_KEY": "key-of-gemini", "AZURE_KEY": "key-of-azure"}
+PATIENCE_S = 30.0
+"""How long a real sidecar may take: on a machine with much else to do the first decision takes seconds."""
 _scripts = itertools.count(1)
 
 
@@ -116,9 +118,10 @@ def _key(source: str) -> Key:
 @contextlib.contextmanager
 def running(
     way: Way, provider: ScriptedProvider, thread: LoopThread, *, unix: bool = True,
-    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None, **options: Any,
+    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None,
+    change: Callable[[dict[str, Any]], None] = lambda _: None, **options: Any,
 ) -> Iterator[Gateway]:  # fmt: skip
-    """A gateway of the given way; `options` are those of `EnvoyOptions`.
+    """A gateway of the given way; `options` are those of `EnvoyOptions`, `change` that of `EnvoyProcess`.
 
     With a sidecar it is asked, and the services that do nothing but what a test says are not.
     """
@@ -129,6 +132,7 @@ def running(
         place = place or Place("127.0.0.1", adapters.port)
         if sidecar is not None:
             place = Place(path=sidecar.socket.removeprefix("unix:"))
+            options = {"decision_timeout_s": PATIENCE_S} | options
         log = directory / "access.log"
         values: dict[str, Any] = {
             "providers": providers_at(provider.port),
@@ -138,7 +142,7 @@ def running(
             "admin": Place(path=f"{directory}/admin.sock"),
             "access_log": str(log),
         }
-        envoy = EnvoyProcess(EnvoyOptions(**values | options), directory, KEYS | (environment or {}))
+        envoy = EnvoyProcess(EnvoyOptions(**values | options), directory, KEYS | (environment or {}), change)
         try:
             envoy.start()
             yield Gateway(envoy, provider, adapters, thread, log)

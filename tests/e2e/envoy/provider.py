@@ -31,6 +31,8 @@ class Script:
     headers: Sequence[tuple[str, str]] = ()
     delay_s: float = 0.0
     reset: bool = False
+    endless: bool = False
+    """A body of several parts whose end never comes; the connection stays until the peer leaves."""
 
     @property
     def body(self) -> bytes:
@@ -92,6 +94,9 @@ class ScriptedProvider:
                 if script.reset:
                     _reset(writer)
                     return
+                if script.endless:
+                    await reader.read()
+                    return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the peer has gone, which is what some tests are about
         finally:
@@ -131,7 +136,7 @@ async def _play(script: Script, seen: Seen, writer: asyncio.StreamWriter) -> Non
         seen.written.append(part)
     if script.reset:
         await asyncio.sleep(0.1)
-    elif chunked:
+    elif chunked and not script.endless:
         writer.write(b"0\r\n\r\n")
     await writer.drain()
 

@@ -66,6 +66,7 @@ def test_envoy_takes_it(way: Way, chosen: str, sidecar: str, fail_open: bool) ->
             fail_open=fail_open,
             access_log=str(directory / "log") if fail_open else "",
             admin=None if fail_open else Place("::1", 9901),
+            tenant="acme" if fail_open else "",
         )
         assert_valid(options, directory)
 

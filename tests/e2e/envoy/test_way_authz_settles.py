@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from tallystick.envoy import Way
 from tests.e2e.envoy.adapters import wait
 from tests.e2e.envoy.answers import chat_chunks
-from tests.e2e.envoy.cases import ASK, CHAT_JSON, CHAT_PATH, CHAT_USED, MESSAGE_STREAM, SAY
+from tests.e2e.envoy.cases import ASK, CHAT_JSON, CHAT_PATH, CHAT_STREAM, CHAT_USED, MESSAGE_STREAM, SAY
 from tests.e2e.envoy.desks import Desk, desk_at, usage_in
 from tests.e2e.envoy.gateways import Gateway, running
 from tests.e2e.envoy.provider import SSE, Script, ScriptedProvider
@@ -56,7 +57,7 @@ def desk(gateway: Gateway, sidecar: SidecarProcess) -> Iterator[Desk]:
         yield desk
 
 
-def replay(desk: Desk, file: Path, code: int = 0) -> dict[str, Any]:
+def replayed(desk: Desk, file: Path, code: int = 0) -> dict[str, Any]:
     """What `tallystick settle --access-log FILE --json` says."""
     command = [sys.executable, "-m", "tallystick", "settle", "--access-log", str(file), "--json"]
     done = subprocess.run(
@@ -77,6 +78,7 @@ def test_a_sidecar_that_dies_in_mid_stream_hears_of_the_end_when_it_is_back(desk
         response = desk.gateway.send(
             connection, script, CHAT_PATH, STREAM, authorization=f"Bearer {desk.key}"
         )
+        assert response.status == 200
         first = response.read1(1 << 16)
         desk.sidecar.kill()
         wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 0)
@@ -92,17 +94,19 @@ def test_an_end_that_nobody_heard_of_is_in_the_file(desk: Desk) -> None:
         response = desk.gateway.send(
             connection, script, CHAT_PATH, STREAM, authorization=f"Bearer {desk.key}"
         )
+        assert response.status == 200
         response.read1(1 << 16)
         desk.sidecar.kill()
         response.read()
     wait(lambda: len(lines(desk)) == 1)
+    wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 0)  # else it may find so once the next test has begun
     desk.sidecar.start()
-    told = replay(desk, desk.gateway.access_log)
+    told = replayed(desk, desk.gateway.access_log)
     assert (told["lines"], told["settled"], told["released"], told["failed"]) == (1, 1, 0, 0)
     end = desk.settled()
     assert (usage_in(end), end["outcome"], end["estimated"]) == (CHAT_USED, "COMPLETED", "0")
     assert told["charged_nano_usd"] == int(end["nano"])
-    assert replay(desk, desk.gateway.access_log) == told
+    assert replayed(desk, desk.gateway.access_log) == told
     assert desk.ended() == [end]
 
 
@@ -114,17 +118,20 @@ def test_a_replay_of_what_was_settled_changes_nothing(desk: Desk) -> None:
     silent = Script(chat_chunks(3, usage=False)[:3], content_type=SSE, reset=True)
     with pytest.raises(http.client.IncompleteRead):
         desk.call(desk.script(silent), CHAT_PATH, STREAM)
+    done = desk.script(replace(CHAT_STREAM, endless=True))
+    small = ASK | {"model": "small"}  # nothing is learned of the other by it
+    assert list(desk.of_openai(done).chat.completions.create(**small, stream=True))
     desk.call(desk.script(), CHAT_PATH, {"model": "nobody-has-it", "messages": []})  # refused
-    ends = desk.ended(5)
+    ends = desk.ended(6)
     outcomes = [end["outcome"] for end in ends]
     assert sorted(outcomes) == sorted(
-        ["COMPLETED", "COMPLETED", "PROVIDER_ERROR_UNBILLED", "COMPLETED_NO_USAGE", "PROVIDER_ERROR_BILLED"]
+        [*["COMPLETED"] * 3, "PROVIDER_ERROR_UNBILLED", "COMPLETED_NO_USAGE", "PROVIDER_ERROR_BILLED"]
     )
-    wait(lambda: len(lines(desk)) == 6)
-    told = replay(desk, desk.gateway.access_log)
-    assert (told["settled"], told["unheld"], told["failed"], told["late"]) == (5, 1, 0, 0)
+    wait(lambda: len(lines(desk)) == 7)
+    told = replayed(desk, desk.gateway.access_log)
+    assert (told["settled"], told["unheld"], told["failed"], told["late"]) == (6, 1, 0, 0)
     assert told["charged_nano_usd"] == sum(int(end["nano"]) for end in ends)
-    assert desk.ended(5) == ends
+    assert desk.ended(6) == ends
 
 
 def test_lines_that_are_none_are_told_and_passed_over(desk: Desk, tmp_path: Path) -> None:
@@ -137,7 +144,7 @@ def test_lines_that_are_none_are_told_and_passed_over(desk: Desk, tmp_path: Path
     forged["decision"]["call"] = "\t".join([call[0], "e-another", *call[2:]])
     file = tmp_path / "access.log"
     file.write_text(f"{whole}[]\n{json.dumps(forged)}\n{whole[:-20]}\n")
-    told = replay(desk, file, code=1)
+    told = replayed(desk, file, code=1)
     assert (told["lines"], told["settled"], told["failed"], told["unreadable"]) == (4, 1, 1, 1)
     assert sorted(problem.split(":")[0] for problem in told["problems"]) == ["line 3", "line 4"]
     assert desk.settled() == end

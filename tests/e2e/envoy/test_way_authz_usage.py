@@ -1,5 +1,6 @@
 """Way authz: what the access log's entry tells after the answer, and what Envoy can't see in it."""
 
+import contextlib
 import gzip
 import json
 from typing import Any
@@ -16,6 +17,7 @@ from tests.e2e.envoy.answers import (
     TOLD,
     Told,
     chat_chunks,
+    events,
     frames,
 )
 from tests.e2e.envoy.gateways import Gateway
@@ -110,6 +112,50 @@ def test_large_answers_are_read(authz: Gateway) -> None:
     assert usage.input == 100
 
 
+SAID = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+FEINTS = (
+    'the model says "usage": {"prompt_tokens": 900}, and so on',
+    "\ndata: [DONE]\n\n",
+    "{" * 300,
+)
+
+
+@pytest.mark.parametrize("width", [1, 7, 1 << 16])
+def test_usage_said_before_done_is_kept_though_the_answer_never_ends(authz: Gateway, width: int) -> None:
+    deltas = [{"choices": [{"delta": {"content": text}}], "usage": None} for text in FEINTS]
+    whole = b"".join(events(*deltas, {"choices": [], "usage": SAID}, "[DONE]"))
+    parts = [whole[at : at + width] for at in range(0, len(whole), width)]
+    script = authz.script(Script([*parts[:-1], *halved(parts[-1])], content_type=SSE, endless=True))
+    with contextlib.closing(authz.connect()) as connection:
+        response = authz.send(connection, script, "/openai/v1/chat/completions", ASK)
+        seen = b""
+        while seen != whole:
+            seen += response.read1(1 << 16)
+        response.close()
+    entry = authz.adapters.end_of(script)
+    assert usage_of(entry) is None
+    assert entry.response.response_code_details == "downstream_remote_disconnect"
+    assert json.loads(answer_of(entry)["usage"]) == SAID
+
+
+def halved(part: bytes) -> tuple[bytes, ...]:
+    return (part[:-1], part[-1:]) if len(part) > 1 else (part,)
+
+
+def test_a_stream_that_is_not_done_has_said_nothing(authz: Gateway) -> None:
+    text = {"choices": [{"delta": {"content": FEINTS[1]}}], "usage": SAID}
+    parts = events(text, text)
+    script = authz.script(Script(parts, content_type=SSE, endless=True))
+    with contextlib.closing(authz.connect()) as connection:
+        response = authz.send(connection, script, "/openai/v1/chat/completions", ASK)
+        seen = b""
+        while seen != b"".join(parts):
+            seen += response.read1(1 << 16)
+        response.close()
+    entry = authz.adapters.end_of(script)
+    assert "tallystick.answer" not in entry.common_properties.metadata.filter_metadata
+
+
 UNSEEN = {
     "compressed": Script((gzip.compress(_json(CHAT)),), headers=[("content-encoding", "gzip")]),
     "no usage in the stream": Script(chat_chunks(3, usage=False), content_type=SSE),
@@ -154,7 +200,7 @@ MESSAGES_READ = {"service_tier": "standard", "cache_write_5m": 15, "cache_write_
 CONVERSE_READ = {"input": 5, "output": 7, "cache_read": 1, "service_tier": "flex"}
 BESIDE = {
     "chat": ("/openai/v1/chat/completions", {"service_tier": "priority"}),
-    "chat-sse": ("/openai/v1/chat/completions", {}),
+    "chat-sse": ("/openai/v1/chat/completions", {"usage": json.dumps(CHAT_USAGE)}),
     "responses": ("/openai/v1/responses", {"service_tier": "flex"}),
     "responses-sse": ("/openai/v1/responses", {}),
     "messages": ("/anthropic/v1/messages", MESSAGES_READ),

@@ -8,11 +8,13 @@ import pytest
 from envoy.service.ratelimit.v3 import rls_pb2
 
 from tallystick.envoy import Way
+from tests.e2e.caller import Caller
 from tests.e2e.envoy.adapters import wait
 from tests.e2e.envoy.answers import CHAT, TOLD, Told
 from tests.e2e.envoy.gateways import Gateway, running
 from tests.e2e.envoy.provider import Script, ScriptedProvider
 from tests.e2e.envoy.thread import LoopThread
+from tests.servers import SidecarProcess, short_directory
 
 CHAT_PATH = "/openai/v1/chat/completions"
 ASK = {"model": "big", "messages": []}
@@ -28,9 +30,9 @@ def limited(ratelimit: Gateway) -> Iterator[Gateway]:
     ratelimit.adapters.on_limit = answer
 
 
-def asked(request: rls_pb2.RateLimitRequest) -> list[Asked]:
+def asked(request: rls_pb2.RateLimitRequest, domain: str = "tallystick/gateway") -> list[Asked]:
     """Each descriptor with its hits; None where they are not given."""
-    assert request.domain == "tallystick"
+    assert request.domain == domain
     return [
         (
             {entry.key: entry.value for entry in descriptor.entries},
@@ -102,3 +104,32 @@ def test_without_the_sidecar_calls_are_refused_or_let_through(
         script = gateway.script()
         assert gateway.call(script, CHAT_PATH, ASK).status == status
         assert len(gateway.provider.of(script)) == fail_open
+
+
+@pytest.mark.parametrize("by_setting", [False, True])
+def test_a_real_sidecar_charges_the_tenant_that_was_chosen(
+    scripted: ScriptedProvider, loop_thread: LoopThread, by_setting: bool
+) -> None:
+    settings = {"RATE_LIMIT_TENANT": "acme" if by_setting else ""}
+    tenant = "" if by_setting else "acme"
+    with short_directory() as directory:
+        sidecar = SidecarProcess(directory, ENVOY="true", **settings)
+        sidecar.start()
+        try:
+            with (
+                Caller(sidecar, tenant="acme") as caller,
+                running(Way.RATELIMIT, scripted, loop_thread, sidecar=sidecar, tenant=tenant) as gateway,
+            ):
+                caller.apply("budgets: {tokens: {limit: 1000 tokens, window: total}}\n")
+                script = gateway.script(Script((json.dumps(CHAT).encode(),)))
+                assert gateway.call(script, CHAT_PATH, ASK).status == 200
+                wait(lambda: int(caller.budget("tokens").spent) == 120)
+        finally:
+            sidecar.stop()
+
+
+def test_the_tenant_is_the_domain(scripted: ScriptedProvider, loop_thread: LoopThread) -> None:
+    with running(Way.RATELIMIT, scripted, loop_thread, tenant="acme") as gateway:
+        assert gateway.call(gateway.script(), CHAT_PATH, ASK).status == 200
+        wait(lambda: len(gateway.adapters.limited) == 2)
+        assert asked(gateway.adapters.limited[0], "acme")

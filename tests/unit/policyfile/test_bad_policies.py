@@ -100,6 +100,7 @@ TOP: list[Bad] = [
     ("tenant: a\nholds: {ttl: 600}\n", "holds.ttl", 2, 14, "a length of time such as 30s"),
     ("tenant: a\nholds: {ttl: 0s}\n", "holds.ttl", 2, 14, "a length of time"),
     ("tenant: a\nholds: {ttl: 25h}\n", "holds.ttl", 2, 14, "1s to 24h"),
+    ("tenant: a\nholds: {on_outgrown: stop}\n", "holds.on_outgrown", 2, 22, "go_on or cut"),
     ("tenant: a\nholds: {on_expiry: refund}\n", "holds.on_expiry", 2, 20, "charge or release"),
     (
         "tenant: a\nestimate: {max_output: 0}\n",

@@ -17,6 +17,7 @@ from tallystick.core.policy import (
     ModelRules,
     OnExhausted,
     OnExpiry,
+    OnOutgrown,
     OutputRule,
     Policy,
     PriceRules,
@@ -159,7 +160,7 @@ def test_everything_but_the_defaults() -> None:
 tenant: "42"
 models: {allow: [gpt-*, "claude-?"], deny: [gpt-4]}
 unmatched: allow
-holds: {ttl: 90s, on_expiry: release}
+holds: {ttl: 90s, on_expiry: release, on_outgrown: cut}
 estimate: {max_output: 10000000}
 wallets: {b: {unit: tokens, per: [label.project]}, a: {}}
 cascade: [a, b]
@@ -172,6 +173,7 @@ cascade: [a, b]
         unmatched=Unmatched.ALLOW,
         hold_ttl_ms=90_000,
         on_expiry=OnExpiry.RELEASE,
+        on_outgrown=OnOutgrown.CUT,
         max_output_tokens=10_000_000,
     )
     assert policy.dimensions == ("label.project",)

@@ -123,3 +123,25 @@ def test_bedrock_has_its_usage_beside_the_record() -> None:
     ending = ending_of(entry(answer=answer), Api.BEDROCK_CONVERSE)
     assert (ending.usage, ending.complete, ending.tier) == (Usage(5, 1, 2, 0, 7), True, "flex")
     assert ending_of(entry(answer={"service_tier": 7.0}), Api.BEDROCK_CONVERSE).usage is None
+
+
+SAID = '{"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 64}}'
+
+
+def test_usage_that_a_chat_said_is_of_the_whole_answer_though_the_client_left() -> None:
+    left = entry("downstream_remote_disconnect", content_type=SSE, answer={"usage": SAID})
+    ending = ending_of(left, Api.OPENAI_CHAT)
+    assert (ending.usage, ending.complete) == (Usage(input=36, cache_read=64, output=20), True)
+
+
+def test_envoys_own_record_goes_before_what_a_chat_said() -> None:
+    counted = entry(counts={"input_tokens": 5, "output_tokens": 6}, complete=True, answer={"usage": SAID})
+    assert ending_of(counted, Api.OPENAI_CHAT).usage == Usage(input=5, output=6)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "null", "{}", "{" * 5_000, '{"prompt_tokens": -1}', '{"prompt_tokens": "\ud800"}', 7.0, True]
+)
+def test_what_is_no_usage_is_none(said: Any) -> None:
+    ending = ending_of(entry(answer={"usage": said}), Api.OPENAI_CHAT)
+    assert (ending.usage, ending.complete) == (None, False)

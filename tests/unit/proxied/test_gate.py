@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tallystick.core.consumer_keys import hash_key, make_key
 from tallystick.core.errors import StoreUnavailable
-from tallystick.proxied.calls import Allowed, Passed, Turned
+from tallystick.proxied.calls import Allowed, Ending, Passed, Turned
 from tests.servers import until
 from tests.unit.proxied.counter import CHAT, CHAT_PATH, KEY, POLICY, Counter
 
@@ -295,15 +295,18 @@ async def test_who_calls_is_looked_at_again_when_the_policy_changed_meanwhile(
         assert not counter.office.held()
 
 
+LASTING = Ending(sent=True, status=200, streamed=True)
+
+
 async def test_a_hold_is_kept_and_a_lost_one_is_no_error(counter: Counter) -> None:
     verdict = await counter.allowed()
     counter.office.store.ahead_ms = 300_000
-    await counter.gate.keep(verdict.call)
+    await counter.gate.keep(verdict.call, LASTING)
     counter.office.store.ahead_ms = 800_000
     await counter.allowed()
     assert not counter.office.partition.count.get("acme:b:daily:user=bot:s")
     with capture_logs() as logs:
-        await counter.gate.keep(verdict.call._replace(reservation_id="e-nobody"))
+        assert await counter.gate.keep(verdict.call._replace(reservation_id="e-nobody"), LASTING)
     assert [entry["log_level"] for entry in logs] == ["warning"]
 
 

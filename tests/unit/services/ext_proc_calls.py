@@ -111,7 +111,9 @@ class CountingGate:
         self.asked: list[ProxiedRequest] = []
         self.held = 0
         self.ends: list[tuple[HeldCall, Ending]] = []
-        self.kept = 0
+        self.kept: list[Ending] = []
+        """What was known at each time that a call was kept."""
+        self.cuts = False
         self._points = points or Points()
 
     async def admit(self, request: ProxiedRequest) -> Verdict:
@@ -128,8 +130,9 @@ class CountingGate:
                 raise
         return self.verdict
 
-    async def keep(self, call: HeldCall) -> None:
-        self.kept += 1
+    async def keep(self, call: HeldCall, so_far: Ending) -> bool:
+        self.kept.append(so_far)
+        return not self.cuts
 
     async def end(self, call: HeldCall, ending: Ending) -> None:
         await asyncio.sleep(0)

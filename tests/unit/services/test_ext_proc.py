@@ -365,7 +365,33 @@ async def test_long_streams_keep_their_hold_and_no_place(monkeypatch: pytest.Mon
     gate, _ = await played(
         ALLOWED, request_head(), request_body(), answer_head(), *parts(list(chat_chunks(3)))
     )
-    assert gate.kept == 4
+    text = [len(b"0 "), len(b"0 1 "), *[len(b"0 1 2 ")] * 2]
+    lasting = Ending(sent=True, status=200, text_seen=True, streamed=True)
+    assert gate.kept == [lasting._replace(output_bytes=seen) for seen in text]
+
+
+async def test_a_stream_is_looked_at_when_its_text_passes_what_was_held() -> None:
+    held = Allowed(CALL._replace(held=Usage(output=1)), {})
+    gate, stream = await played(
+        held, request_head(), request_body(), answer_head(), *parts(list(chat_chunks(9)))
+    )
+    assert [so_far.output_bytes for so_far in gate.kept][:3] == [4, 6, 8]
+    assert gate.ending.usage == REPORTED
+    assert not stream.answers[-1].HasField("immediate_response")
+
+
+async def test_a_stream_for_which_there_is_no_room_is_cut_and_charged() -> None:
+    held = Allowed(CALL._replace(held=Usage(output=1)), {})
+    gate = CountingGate(held)
+    gate.cuts = True
+    stream = Stream([request_head(), request_body(), answer_head(), *parts(list(chat_chunks(9)))])
+    await play(gate, stream)
+    assert stream.answers[-1].immediate_response.details == "tallystick_outgrown"
+    assert stream.unread
+    ending = gate.ending
+    assert (ending.client_left, ending.complete, ending.usage) == (True, False, None)
+    assert ending.output_bytes is not None
+    assert ending.output_bytes >= 4
 
 
 async def test_streams_take_a_place_only_while_they_are_decided_and_ended() -> None:
