@@ -108,6 +108,15 @@ async def test_what_no_replica_has_is_not_answered_and_the_same_id_finds_it(
     assert [entry.fields["id"] for entry in state_of(replica.raw, 0).log][-1] == "a"
 
 
+async def test_a_fast_store_that_keeps_no_file_is_used_with_a_warning(
+    pair: tuple[Node, Node], connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    master, _ = pair
+    master.raw.config_set("appendonly", "no")
+    await connect(f"redis://{master.place}", 1)
+    assert "keeps no append-only file; set appendonly yes" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
     [

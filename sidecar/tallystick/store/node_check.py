@@ -1,13 +1,16 @@
 """Whether a node is set up to keep what is promised of the store."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import hiredis
 
 from tallystick.core.errors import StoreUnusable
 from tallystick.store.connection import Reply
-from tallystick.store.durability import Promise
+from tallystick.store.durability import Durability, Promise
 from tallystick.store.resp import encode
+
+log = logging.getLogger("tallystick.store")
 
 Run = Callable[[bytes], Awaitable[Reply]]
 
@@ -24,17 +27,24 @@ async def check_node(run: Run, promise: Promise) -> bool:
     told = [await _setting(run, name) for name in ("appendonly", "appendfsync", "min-replicas-to-write")]
     if not all(told):
         return False
-    append_only, fsync, replicas = told
-    wanted, mode = promise.mode.appendfsync, promise.mode
-    if append_only != "yes":
-        raise StoreUnusable(f"durability {mode}: the store keeps no append-only file; set appendonly yes")
-    if fsync not in (wanted, "always"):
-        raise StoreUnusable(f"durability {mode}: the store has appendfsync {fsync}; set {wanted}")
-    if int(replicas) < promise.replicas:
-        raise StoreUnusable(
-            f"durability {mode}: the store has min-replicas-to-write {replicas}; set {promise.replicas}"
-        )
+    problem = _problem(promise, *told)
+    if problem and promise.mode is not Durability.FAST:
+        raise StoreUnusable(f"durability {promise.mode}: {problem}")
+    if problem:  # it may be meant so: of what is fast nobody expects more
+        log.warning("a crash of the store may lose more than its last second: %s", problem)
     return True
+
+
+def _problem(promise: Promise, append_only: str, fsync: str, replicas: str) -> str:
+    """What keeps the store from its promise; empty where nothing does."""
+    wanted = promise.mode.appendfsync
+    if append_only != "yes":
+        return "the store keeps no append-only file; set appendonly yes"
+    if fsync not in (wanted, "always"):
+        return f"the store has appendfsync {fsync}; set {wanted}"
+    if int(replicas) < promise.replicas:
+        return f"the store has min-replicas-to-write {replicas}; set {promise.replicas}"
+    return ""
 
 
 async def _setting(run: Run, name: str) -> str:
