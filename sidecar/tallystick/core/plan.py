@@ -73,6 +73,8 @@ class BudgetLine:
     alerts: tuple[int, ...] = ()
     steps: tuple[tuple[int, int], ...] = ()
     """(amount, percent) of each alert threshold, ascending."""
+    asks: bool = False
+    """Whether a refusal opens a ticket, which may give the budget an allowance."""
 
 
 @dataclass(eq=False)
@@ -117,6 +119,11 @@ class Plan:
         if nano_usd > most.nano_usd or tokens > most.tokens or most.requests < 1 or most.concurrent < 1:
             return Reason.CAN_NEVER_FIT
         return self.refusal
+
+    @cached_property
+    def asks(self) -> bool:
+        """Whether a budget of it, or of a model to use instead, may have an allowance."""
+        return any(line.asks for plan in (self, *self.rungs) for line in plan.budgets)
 
     @cached_property
     def body_parts(self) -> tuple[str, str, str, str]:

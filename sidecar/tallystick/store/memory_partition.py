@@ -13,6 +13,7 @@ from tallystick.core.plan import WalletLine
 from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
 from tallystick.store.asks import Stamp
+from tallystick.store.memory_ticket_ends import end_ticket
 from tallystick.store.tenant_states import Suspension
 
 SESSION_LIFE_MS = 7_776_000_000
@@ -39,6 +40,7 @@ class Partition:
     """A heap over `due`; an entry that `due` no longer has is stale."""
     log: list[Entry] = field(default_factory=list)
     policy: dict[str, str] = field(default_factory=dict)
+    ticket: dict[str, str] = field(default_factory=dict)
     now_ms: int = 0
 
     def stamp(self) -> Stamp:
@@ -240,6 +242,8 @@ class Partition:
                 self._end_bucket(member, name)
             elif member.startswith("l:"):
                 self._end_lots(name)
+            elif member.startswith("t:"):
+                end_ticket(self, member)
             else:
                 self.hold.pop(name, None)
                 del self.due[member]

@@ -18,6 +18,7 @@ SCRIPTS = (
     *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
     *("credit", "move", "apply_policy", "suspend", "learn", "sweep"),
     *("make_token", "revoke_token", "list_tokens"),
+    *("open_ticket", "answer_ticket"),
 )
 
 PASSING = (
@@ -35,7 +36,7 @@ PASSING = (
 
 RETRY_S = 0.2
 SCAN_COUNT = 1_000
-KEYS = 6
+KEYS = 7
 COMMAND_CELLS = 3 + KEYS
 """Of a script's command, before its arguments."""
 

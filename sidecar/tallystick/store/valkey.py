@@ -56,6 +56,7 @@ from tallystick.store.valkey_charge import ChargingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
+from tallystick.store.valkey_tickets import TicketsOnValkey
 from tallystick.store.valkey_tokens import TokensOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
@@ -64,7 +65,9 @@ ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
 MOST_LINES = 10_000
 
 
-class ValkeyStore(ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey):
+class ValkeyStore(
+    ChargingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TicketsOnValkey, TokensOnValkey
+):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 
     def __init__(
