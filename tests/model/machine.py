@@ -528,7 +528,7 @@ class Stores(RuleBasedStateMachine):
     ) -> None:
         plan = self.plan(tenant, user, off=off, late_ms=late_ms)
         if plan.budgets:
-            line, said = plan.budgets[which % len(plan.budgets)], Asked(amount, 1, 2, "m/n", "user=é", "why\n")
+            line, said = plan.budgets[which % len(plan.budgets)], Asked(amount, 2, "m/n", "user=é", "why\n")
             ask = TicketAsk(plan, line, amount, f"k{next(self.ids)}", ttl_ms, said)
             self.world.both(lambda store: store.open_ticket(ask))
 
@@ -539,7 +539,9 @@ class Stores(RuleBasedStateMachine):
     def answer_ticket(self, which: int, kind: AnswerKind, amount: int, ends_ms: int | None) -> None:
         """The latest first; 9 is one that nobody opened."""
         names = [name for name in reversed(self.world.memory.state().ticket) if name.split(":")[1] == "t"]
-        tenant, _, ticket_id = (names[which % len(names)] if names and which < 9 else "acme:t:none").split(":")
+        tenant, _, ticket_id = (names[which % len(names)] if names and which < 9 else "acme:t:none").split(
+            ":"
+        )
         ends_ms = 0 if ends_ms is None else self.now_ms() + ends_ms
         amount = 0 if kind is AnswerKind.REJECT else amount
         ask = AnswerAsk(ticket_id, kind, "ann", "é/why", amount, ends_ms)

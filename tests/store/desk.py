@@ -262,7 +262,7 @@ class Desk:
         """A ticket for a call that takes so much of one of its budgets, counted from 0."""
         plan = self.plan(**about)  # type: ignore[arg-type]
         line = plan.budgets[which % len(plan.budgets)]
-        said = Asked(amount, 10, line.limit, "m", "user=alice", 'please: "a/b"\té')
+        said = Asked(amount, line.limit, "m", "user=alice", 'please: "a/b"\té')
         return await self.store.open_ticket(TicketAsk(plan, line, amount, ticket_id, 86_400_000, said))
 
     async def answer(

@@ -65,7 +65,5 @@ async def one_random_step(desk: Desk, dice: random.Random) -> None:
     desk.backend.move(dice.choice([0, 1, 1_000, TTL_MS]))
     if dice.random() < 0.02:
         desk.backend.move(dice.choice([RETENTION_MS, 2 * RETENTION_MS]))
-    with contextlib.suppress(
-        FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound, *TICKET_ERRORS
-    ):
+    with contextlib.suppress(FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound, *TICKET_ERRORS):
         await dice.choice(verbs)()

@@ -93,12 +93,13 @@ TENANT = r"[a-z0-9_.-]+"
 COUNTER = rf"{TENANT}:[bw]:[a-z-]+:[^:\t\n]*:[utrc](\d+\+\d+|~\d+)?"
 BUCKET = rf"{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr]~\d+:s@\d+"
 LEARNED = rf"{TENANT}:q(:[^:\t\n]+:[^:\t\n]*)?"
+TICKETS = rf"t:{TENANT}:t:.+"
 KEYSPACE = {
     "meta": rf"seq|clock|open|policy:{TENANT}",
     "count": rf"{COUNTER}:[fbsh]|{COUNTER}:x|{BUCKET}",
     "texts": rf"{TENANT}:w:[a-z-]+:[^:\t\n]*:[ut]:[lg]|{COUNTER}:a",
     "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+|{LEARNED}",
-    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}|t:{TENANT}:t:.+",
+    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}|{TICKETS}",
     "ticket": rf"{TENANT}:t:.+|{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr](\d+\+\d+|~\d+)?",
     "policy": rf"{TENANT}:\d+",
 }

@@ -31,7 +31,7 @@ async def full_desk(backend: Backend, window: Any = DAY, **more: Any) -> Desk:
 
 def asking(desk: Desk, ticket_id: str, amount: int = 10, ttl_ms: int = DEFAULT_TICKET_TTL_MS) -> TicketAsk:
     plan = desk.plan(session="s")
-    said = Asked(amount, 10, 100, "m", "user=alice", 'please: "a/b"\té')
+    said = Asked(amount, 100, "m", "user=alice", 'please: "a/b"\té')
     return TicketAsk(plan, plan.budgets[0], amount, ticket_id, ttl_ms, said)
 
 
@@ -77,7 +77,7 @@ async def test_a_refused_call_opens_one_ticket_and_writes_no_money(backend: Back
     before = dict(backend.state().count)
     ticket = await opened(desk, "t1")
     assert (ticket.id, ticket.state, ticket.opened_ms, ticket.budget) == ("t1", OPEN, backend.now_ms, "b")
-    assert ticket.asked == Asked(10, 10, 100, "m", "user=alice", 'please: "a/b"\té')
+    assert ticket.asked == Asked(10, 100, "m", "user=alice", 'please: "a/b"\té')
     assert await opened(desk, "t2", 99) == ticket
     assert await find(desk, "t2") is None
     assert backend.state().count == before

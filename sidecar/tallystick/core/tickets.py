@@ -31,8 +31,6 @@ class Asked(NamedTuple):
 
     amount: int
     """What the call takes of the budget, in its unit."""
-    shortfall: int
-    """What it lacked."""
     limit: int
     model: str
     subject: str
@@ -41,7 +39,13 @@ class Asked(NamedTuple):
 
     def text(self) -> str:
         """As the store keeps it."""
-        return compact([str(self.amount), str(self.shortfall), str(self.limit), *self[3:]])
+        return compact([str(self.amount), str(self.limit), *self[2:]])
+
+
+def read_asked(text: str) -> Asked:
+    """What a call said, from what the store and the ledger keep."""
+    amount, limit, *said = json.loads(text)
+    return Asked(int(amount), int(limit), *said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Ticket:
     """0: nobody has."""
     amount: int
     """What was approved, in the budget's unit."""
+    lacks: int
+    """What the call that opened it lacked, in the budget's unit."""
     end: str
     """Of the budget's window, as `BudgetLine.end`."""
     counter: str
@@ -68,8 +74,10 @@ class Ticket:
 
     def text(self) -> str:
         """As the store keeps it."""
-        head = (self.state, self.opened_ms, self.expires_ms, self.answered_ms, self.amount, self.end)
-        return "\t".join(map(str, (*head, self.counter))) + f"\n{self.answer}\n{self.body}"
+        head = (self.state, self.opened_ms, self.expires_ms, self.answered_ms, self.amount)
+        return (
+            "\t".join(map(str, (*head, self.lacks, self.end, self.counter))) + f"\n{self.answer}\n{self.body}"
+        )
 
     @property
     def budget(self) -> str:
@@ -79,8 +87,7 @@ class Ticket:
     @property
     def asked(self) -> Asked:
         """What the call said that opened it."""
-        amount, shortfall, limit, *said = json.loads(self.body)
-        return Asked(int(amount), int(shortfall), int(limit), *said)
+        return read_asked(self.body)
 
     @property
     def said(self) -> tuple[str, str]:
@@ -102,9 +109,10 @@ class Ticket:
 def read_ticket(ticket_id: str, text: str) -> Ticket:
     """A ticket from what the store keeps."""
     head, answer, body = text.split("\n", 2)
-    state, opened, expires, answered, amount, end, counter = head.split("\t")
-    numbers = (int(opened), int(expires), int(answered), int(amount))
-    return Ticket(ticket_id, TicketState(state), *numbers, end, counter, answer, body)
+    state, opened, expires, answered, amount, lacks, end, counter = head.split("\t")
+    times = (int(opened), int(expires), int(answered))
+    amounts = (int(amount), int(lacks))
+    return Ticket(ticket_id, TicketState(state), *times, *amounts, end, counter, answer, body)
 
 
 def stands_until_ms(end: str, now_ms: int) -> int:

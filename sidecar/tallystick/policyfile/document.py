@@ -144,9 +144,10 @@ class Budget(Section):
     overage: fields.OptionalOverage = None
     """How far beyond the limit calls are let through all the same: an amount, or a percentage of the
     limit. Not with `on_exhausted: alert`."""
-    on_exhausted: Literal["deny", "alert", "downgrade"] = "deny"
-    """What happens to a call that has no room: it is refused, let through with an alert, or made with a
-    cheaper model of the policy's `downgrade`."""
+    on_exhausted: Literal["deny", "alert", "downgrade", "ticket"] = "deny"
+    """What happens to a call that has no room: it is refused, let through with an alert, made with a
+    cheaper model of the policy's `downgrade`, or waits for an administrator's answer to a ticket. No
+    ticket for `concurrent`."""
     alerts: Annotated[list[fields.Percent], AfterValidator(unique)] = Field(
         default_factory=lambda: list(DEFAULT_ALERTS),
         json_schema_extra={"default": list(DEFAULT_ALERTS), **UNIQUE},

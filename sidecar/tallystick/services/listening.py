@@ -3,16 +3,13 @@
 import logging
 
 from tallystick.config import Settings
-from tallystick.core.callers import EVERY_TENANT, Caller, Role
 from tallystick.engine.callers import Callers
 from tallystick.observe.metrics import Metrics
 from tallystick.services.guard import Guard, Register
+from tallystick.services.permissions import OPERATOR
 from tallystick.services.servers import Servers
 from tallystick.services.tls import Certificates
 from tallystick.setting_types import is_loopback
-
-OPERATOR = Caller("the operator", EVERY_TENANT, frozenset(Role))
-"""Who can open the admin socket, which only its owner can, and brings no token."""
 
 log = logging.getLogger("tallystick.listeners")
 

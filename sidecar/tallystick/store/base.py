@@ -197,7 +197,7 @@ class Store(Protocol):
         ...
 
     async def answer_ticket(self, tenant: str, ask: AnswerAsk) -> tuple[Ticket, bool]:
-        """Approves a ticket, which gives its budget an allowance, or rejects it; and whether anything changed.
+        """Approves a ticket, which gives its budget an allowance, or rejects it; and whether that is new.
 
         Raises:
             TicketNotFound: there is no such ticket.

@@ -36,14 +36,15 @@ class TicketsInMemory:
             before = read_ticket(latest, text)
             if before.state is TicketState.OPEN or before.refuses(p.now_ms):
                 return Opened(before, p.now_ms)
-        used, allowance = sum(p.values((line,))), p.count.get(f"{line.counter}:x", 0)
-        if p.suspended(tenant) or used + ask.amount <= line.ceiling + allowance:
+        allowance = p.count.get(f"{line.counter}:x", 0)
+        lacks = sum(p.values((line,))) + ask.amount - line.ceiling - allowance
+        if p.suspended(tenant) or lacks <= 0:
             return Again(p.now_ms, p.version(tenant))
         said = ask.said.text()
         p.append("ticket", tenant, ask.ticket_id, budget=line.counter, said=said)
         expires_ms = min(p.now_ms + ask.ttl_ms, stands_until_ms(line.end, p.now_ms))
-        state, opened_ms, counter = TicketState.OPEN, p.now_ms, line.counter
-        ticket = Ticket(ask.ticket_id, state, opened_ms, expires_ms, 0, 0, line.end, counter, "", said)
+        times = (p.now_ms, expires_ms, 0)
+        ticket = Ticket(ask.ticket_id, TicketState.OPEN, *times, 0, lacks, line.end, line.counter, "", said)
         p.ticket[line.counter] = ask.ticket_id
         keep_ticket(p, tenant, ticket, expires_ms)
         return Opened(ticket, p.now_ms)

@@ -34,9 +34,7 @@ class TicketsOnValkey:
     async def answer_ticket(self, tenant: str, ask: AnswerAsk) -> tuple[Ticket, bool]:
         """See `Store.answer_ticket`."""
         args = [tenant, ask.ticket_id, ask.kind, ask.amount, ask.ends_ms, ask.same, ask.kept]
-        reply = await self._runner.run(
-            "answer_ticket", tenant, [*args, ask.by, ask.note, self._retention_ms]
-        )
+        reply = await self._runner.run("answer_ticket", tenant, [*args, ask.by, ask.note, self._retention_ms])
         if reply[0] == UNKNOWN:
             raise TicketNotFound(f"no ticket {ask.ticket_id!r}")
         if reply[0] == ENDED:

@@ -1,18 +1,18 @@
 -- Tickets (`core.tickets`): a record is a line of fields with tabs between (state, opened,
--- expires, answered, amount, the window's end, the budget's counter), the answer, and what
+-- expires, answered, amount, what the call lacked, the window's end, the budget's counter), the answer, and what
 -- the caller said. What is approved stands in the counter's `:x` until the ticket ends.
 local TICKET = KEYS[7]
 
 local function read_ticket(value)
   local t = {}
-  t.state, t.opened, t.expires, t.answered, t.amount, t.window, t.counter, t.answer, t.body =
-    value:match('^(%u)\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t([^\t]*)\t([^\n]*)\n([^\n]*)\n(.*)$')
+  t.state, t.opened, t.expires, t.answered, t.amount, t.lacks, t.window, t.counter, t.answer, t.body =
+    value:match('^(%u)\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t([^\t]*)\t([^\n]*)\n([^\n]*)\n(.*)$')
   t.expires = t.expires + 0
   return t
 end
 
 local function ticket_text(t)
-  return table.concat({t.state, t.opened, int(t.expires), t.answered, t.amount, t.window, t.counter}, '\t')
+  return table.concat({t.state, t.opened, int(t.expires), t.answered, t.amount, t.lacks, t.window, t.counter}, '\t')
     .. '\n' .. t.answer .. '\n' .. t.body
 end
 

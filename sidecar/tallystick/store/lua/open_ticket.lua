@@ -25,7 +25,8 @@ if before and (before.state == 'O' or before.state == 'R' and now < before.expir
   return {3, latest, value, now}
 end
 local values = read_counts({counter .. ':s', counter .. ':h', counter .. ':x'})
-if suspended or fits(values[1] or '0', values[2] or '0', ARGV[9], add(ceiling, values[3] or '0')) then
+local lacks = add(add(add(values[1] or '0', values[2] or '0'), ARGV[9]), negate(add(ceiling, values[3] or '0')))
+if suspended or not less('0', lacks) then
   finish()
   return {2, now, version}
 end
@@ -33,6 +34,6 @@ append('ticket', tenant, id, 'budget', counter, 'said', ARGV[12])
 local expires = math.min(now + ARGV[11], stands_until(window))
 call('HSET', TICKET, counter, id)
 value = write_ticket(tenant .. ':t:' .. id, {state = 'O', opened = now_text, expires = expires, answered = '0',
-  amount = '0', window = window, counter = counter, answer = '', body = ARGV[12]}, expires)
+  amount = '0', lacks = lacks, window = window, counter = counter, answer = '', body = ARGV[12]}, expires)
 finish()
 return {0, id, value, now}
