@@ -137,6 +137,7 @@ class Sidecar:
         settings, metrics = self.settings, self.metrics
         of_budget, of_admin = self._admissions
         metrics.in_flight.set_function(lambda: of_budget.at_work)
+        metrics.waiting_for_tickets.set_function(lambda: self._engine.tickets.watch.waiting)
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
         admin = AdminService(self._administration, self._callers, of_admin, self._streams, metrics)
         add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
@@ -169,6 +170,8 @@ class Sidecar:
         began = clock()
         await self._servers.tell_draining()
         self._streams.drain()
+        self._engine.tickets.watch.drain()
+        self._administration.tickets.watch.drain()
         await asyncio.gather(*(drain(grace_s) for drain in self._drains))
         await self._servers.stop(max(0.0, grace_s - (clock() - began)))
 

@@ -49,13 +49,13 @@ class Books:
             self.raw.hset(key, "epoch", str(epoch + 1))
 
     def state(self, partition: int) -> State:
-        meta, count, hold, due, log, policy = partition_keys(partition)
+        meta, count, hold, due, log, policy, ticket = partition_keys(partition)
         pipe = self.raw.pipeline()
-        for key in (meta, count, hold, policy):
+        for key in (meta, count, hold, policy, ticket):
             pipe.hgetall(key)
         pipe.zrange(due, 0, -1, withscores=True)
         pipe.xrange(log)
-        metas, counts, holds, policies, dues, entries = pipe.execute()
+        metas, counts, holds, policies, tickets, dues, entries = pipe.execute()
         return State(
             numbers_of(metas),
             suspensions_of(metas),
@@ -67,6 +67,7 @@ class Books:
                 for name, cells in entries
             ],
             {k.decode(): v.decode() for k, v in policies.items()},
+            {k.decode(): v.decode() for k, v in tickets.items()},
             {k.decode(): v.decode() for k, v in counts.items() if k[-1:] in TEXTS},
         )
 
@@ -81,6 +82,7 @@ class Books:
             {name: value for name, value in state.due.items() if name[2:].startswith(own)},
             [entry for entry in state.log if entry.fields["tenant"] == tenant],
             {name: value for name, value in state.policy.items() if name.startswith(own)},
+            {name: value for name, value in state.ticket.items() if name.startswith(own)},
             {name: value for name, value in state.texts.items() if name.startswith(own)},
         )
 

@@ -20,6 +20,7 @@ from tallystick.core.policy import Unit
 from tallystick.core.price import free_price
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
+from tallystick.core.tickets import Asked
 from tallystick.store.asks import (
     ChargeAsk,
     CreditAsk,
@@ -37,6 +38,7 @@ from tallystick.store.asks import (
 )
 from tallystick.store.base import Store
 from tallystick.store.hold_places import ResolveAsk, ResolveKind
+from tallystick.store.ticket_asks import AnswerAsk, AnswerKind, TicketAsk
 from tests.model.worlds import (
     AMOUNTS,
     BIG,
@@ -57,6 +59,12 @@ def reserve_with(plan: Plan, ask: ReserveAsk, store: Store) -> Awaitable[object]
 
 def settle_with(tenant: str, ask: SettleAsk, store: Store) -> Awaitable[object]:
     return store.settle(tenant, ask)
+
+
+async def tickets_of(tenant: str, ticket_id: str, store: Store) -> object:
+    """All of a tenant, in the order of their ids; and one."""
+    found = sorted(await store.tickets(tenant), key=lambda ticket: ticket.id)
+    return found, await store.find_tickets(0, [(tenant, ticket_id)])
 
 
 Id = tuple[str, str]
@@ -510,6 +518,35 @@ class Stores(RuleBasedStateMachine):
         names = {n for n in known if n.startswith(f"{tenant}:r:") and known[n][2] != "T"}
         assert {f"{tenant}:r:{reservation_id}" for _, reservation_id, _ in found} <= names
         assert [place for place, _, _ in found] == sorted(place for place, _, _ in found)
+
+    @rule(
+        tenant=TENANTS, user=USERS, off=VERSIONS_OFF, late_ms=LATE, which=st.integers(0, 3), amount=SMALL,
+        ttl_ms=TTLS,
+    )  # fmt: skip
+    def open_ticket(
+        self, tenant: str, user: str, off: int, late_ms: int, which: int, amount: int, ttl_ms: int
+    ) -> None:
+        plan = self.plan(tenant, user, off=off, late_ms=late_ms)
+        if plan.budgets:
+            line, said = plan.budgets[which % len(plan.budgets)], Asked(amount, 2, "m/n", "user=é", "why\n")
+            ask = TicketAsk(plan, line, amount, f"k{next(self.ids)}", ttl_ms, said)
+            self.world.both(lambda store: store.open_ticket(ask))
+
+    @rule(
+        which=st.sampled_from([0, 0, 0, 1, 2, 9]), kind=st.sampled_from([*AnswerKind, AnswerKind.APPROVE]),
+        amount=SOME, ends_ms=TIMES_MS,
+    )  # fmt: skip
+    def answer_ticket(self, which: int, kind: AnswerKind, amount: int, ends_ms: int | None) -> None:
+        """The latest first; 9 is one that nobody opened."""
+        names = [name for name in reversed(self.world.memory.state().ticket) if name.split(":")[1] == "t"]
+        tenant, _, ticket_id = (names[which % len(names)] if names and which < 9 else "acme:t:none").split(
+            ":"
+        )
+        ends_ms = 0 if ends_ms is None else self.now_ms() + ends_ms
+        amount = 0 if kind is AnswerKind.REJECT else amount
+        ask = AnswerAsk(ticket_id, kind, "ann", "é/why", amount, ends_ms)
+        self.world.both(lambda store: store.answer_ticket(tenant, ask))
+        self.world.both(partial(tickets_of, tenant, ticket_id))
 
     @rule(tenant=TENANTS, kind=st.sampled_from(["suspend", "resume", "resume", "resume"]))
     def switch(self, tenant: str, kind: str) -> None:

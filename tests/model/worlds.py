@@ -76,6 +76,12 @@ POLICIES = (
         Budget("mine", 2, Unit.CONCURRENT, DAY, per=("user",)),
     ),
     _policy(Budget("daily", 500, Unit.NANO_USD, Window(Span.DAY, zone="Europe/Berlin"), per=("user",))),
+    _policy(
+        Budget("daily", 500, Unit.NANO_USD, DAY, per=("user",), on_exhausted=OnExhausted.TICKET),
+        Budget("hour", 900, Unit.NANO_USD, _rolling(MS_PER_HOUR), on_exhausted=OnExhausted.TICKET),
+        Budget("all", 2**53 + 1, Unit.TOKENS, Window(Span.TOTAL), on_exhausted=OnExhausted.TICKET),
+        Budget("hard", 1_200, Unit.NANO_USD, DAY),
+    ),
     replace(_policy(), unmatched=Unmatched.ALLOW),
     _policy(ORG),
     _policy(

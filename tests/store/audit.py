@@ -9,6 +9,7 @@ from tallystick.core.hold import State as HoldState
 from tallystick.core.ledger import Entry, replay
 from tallystick.core.lots import Lot, read_lots
 from tallystick.core.policy import Unit
+from tallystick.core.tickets import Ticket, TicketState, read_ticket
 from tests.store.audit_alerts import check_alerts
 from tests.store.backends import RETENTION_MS, State
 
@@ -54,16 +55,43 @@ def check_kept(state: State) -> None:
     """Whatever is kept for a time has its end in the due queue, and nothing else has."""
     kept = {f"{'r' if name.split(':')[1] == 'r' else 'a'}:{name}" for name in state.hold}
     kept |= {f"b:{name}" for name in state.count if ":s@" in name}
+    kept |= {f"t:{name}" for name in tickets_of(state)}
     assert {member for member in state.due if member[0] not in "wl"} == kept
     for name in state.count:
         unit_and_window = name.rpartition(":")[0].rpartition(":")[2]
         if (
             ":b:" in name
             and ":s@" not in name
+            and not name.endswith(":x")
             and unit_and_window[0] != Unit.CONCURRENT
             and unit_and_window[1:]
         ):
             assert f"w:{name.rpartition(':')[0]}" in state.due, name
+
+
+def tickets_of(state: State) -> dict[str, Ticket]:
+    """The tickets, by name."""
+    records = {name: text for name, text in state.ticket.items() if name.split(":")[1] == "t"}
+    return {name: read_ticket(name.split(":", 2)[2], text) for name, text in records.items()}
+
+
+def check_tickets(state: State) -> None:
+    """Allowances are the sums of approved tickets; the latest of a budget is known, and only one is open."""
+    tickets, allowances, opened = tickets_of(state), Counter[str](), Counter[str]()
+    for name, ticket in tickets.items():
+        if ticket.state is TicketState.APPROVED:
+            allowances[f"{ticket.counter}:x"] += ticket.amount
+        if ticket.state in (TicketState.OPEN, TicketState.APPROVED):
+            assert state.due[f"t:{name}"] == ticket.expires_ms
+        if ticket.state is TicketState.OPEN:
+            opened[ticket.counter] += 1
+            assert state.ticket[ticket.counter] == ticket.id
+    assert {name: value for name, value in state.count.items() if name.endswith(":x")} == allowances
+    assert set(opened.values()) <= {1}
+    latest = {counter: text for counter, text in state.ticket.items() if counter.split(":")[1] == "b"}
+    assert len(latest) + len(tickets) == len(state.ticket)
+    for counter, ticket_id in latest.items():
+        assert tickets[f"{counter.split(':')[0]}:t:{ticket_id}"].counter == counter
 
 
 def check_lots_due(state: State) -> None:
@@ -213,6 +241,7 @@ def check_all(state: State, forgotten: Iterable[str] = ()) -> None:
     forgotten = set(forgotten)
     check_holds(state)
     check_kept(state)
+    check_tickets(state)
     check_lots_due(state)
     check_lots(state)
     check_ledger(state, forgotten)

@@ -41,6 +41,7 @@ class State:
     due: dict[str, int] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     policy: dict[str, str] = field(default_factory=dict)
+    ticket: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     """The other fields of `count`: lots, the periods last granted, alerts that fired."""
 
@@ -55,6 +56,7 @@ class State:
             "due": self.due,
             "log": [(entry_id, {k: _said(k, v) for k, v in told.items()}) for entry_id, told in self.log],
             "policy": self.policy,
+            "ticket": self.ticket,
         }
 
 
@@ -128,8 +130,9 @@ class MemoryBackend(Backend):
         kept = self._store.state(partition)
         suspensions = {name: "\t".join(map(str, told)) for name, told in kept.suspensions.items()}
         return State(
-            kept.meta, suspensions, kept.count, kept.hold, kept.due, kept.log, kept.policy, kept.texts
-        )
+            kept.meta, suspensions, kept.count, kept.hold, kept.due, kept.log, kept.policy, kept.ticket,
+            kept.texts,
+        )  # fmt: skip
 
     def dump(self) -> object:
         return copy.deepcopy([self.state(partition) for partition in range(self.partitions)])
@@ -213,13 +216,13 @@ class ServerBackend(Backend):
 
 def state_of(raw: Redis, partition: int) -> State:
     """A partition's state, as it is on a server."""
-    meta, count, hold, due, log, policy = partition_keys(partition)
+    meta, count, hold, due, log, policy, ticket = partition_keys(partition)
     pipe = raw.pipeline(transaction=False)
-    for key in (meta, count, hold, policy):
+    for key in (meta, count, hold, policy, ticket):
         pipe.hgetall(key)
     pipe.zrange(due, 0, -1, withscores=True)
     pipe.xrange(log)
-    metas, counts, holds, policies, dues, entries = pipe.execute()
+    metas, counts, holds, policies, tickets, dues, entries = pipe.execute()
     counted = {k.decode(): v.decode() for k, v in counts.items()}
     return State(
         numbers_of(metas),
@@ -229,6 +232,7 @@ def state_of(raw: Redis, partition: int) -> State:
         {k.decode(): int(v) for k, v in dues},
         [_entry(entry_id, fields) for entry_id, fields in entries],
         {k.decode(): v.decode() for k, v in policies.items()},
+        {k.decode(): v.decode() for k, v in tickets.items()},
         {k: v for k, v in counted.items() if _is_text(k)},
     )
 

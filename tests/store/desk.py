@@ -14,6 +14,7 @@ from tallystick.core.plan import Plan, Taken, WalletLine
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
+from tallystick.core.tickets import Asked, Ticket
 from tallystick.core.windows import Span, Window
 from tallystick.store.asks import (
     Again,
@@ -38,6 +39,7 @@ from tallystick.store.asks import (
     Try,
 )
 from tallystick.store.base import Store
+from tallystick.store.ticket_asks import AnswerAsk, AnswerKind, Opened, TicketAsk
 from tests.store.backends import Backend
 
 TTL_MS = 60_000
@@ -253,6 +255,23 @@ class Desk:
         limits = limits or tuple((line.ceiling, line.rank) for line in self.plan(user=user).budgets)
         ask = ExtendAsk(reservation_id, extension_id, version, ttl_ms, nano_usd, tokens, limits)
         return await self.store.extend(self.policy.tenant, ask)
+
+    async def ask_for_more(
+        self, which: int, amount: int, ticket_id: str = "t1", **about: str
+    ) -> Opened | Again:
+        """A ticket for a call that takes so much of one of its budgets, counted from 0."""
+        plan = self.plan(**about)  # type: ignore[arg-type]
+        line = plan.budgets[which % len(plan.budgets)]
+        said = Asked(amount, line.limit, "m", "user=alice", 'please: "a/b"\té')
+        return await self.store.open_ticket(TicketAsk(plan, line, amount, ticket_id, 86_400_000, said))
+
+    async def answer(
+        self, ticket_id: str, kind: AnswerKind, amount: int, ends_ms: int = 0
+    ) -> tuple[Ticket, bool]:
+        """An administrator's word on a ticket."""
+        amount = amount if kind is AnswerKind.APPROVE else 0
+        ask = AnswerAsk(ticket_id, kind, "ann", "a/note", amount, ends_ms)
+        return await self.store.answer_ticket(self.policy.tenant, ask)
 
     def wallet(self, name: str, user: str = "alice") -> WalletLine:
         """A wallet of the cascade."""

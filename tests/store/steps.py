@@ -4,15 +4,25 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
-from tallystick.core.errors import FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound
+from tallystick.core.errors import (
+    FundsMissing,
+    IdMismatch,
+    ReservationEnded,
+    ReservationNotFound,
+    TicketAnswered,
+    TicketEnded,
+    TicketNotFound,
+)
 from tallystick.core.learning import Pair
 from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import Grant, Unit, WalletTemplate
 from tallystick.store.asks import MoveKind
+from tallystick.store.ticket_asks import AnswerKind
 from tests.store.backends import RETENTION_MS
 from tests.store.desk import DAY, MINUTE, ROLLING_HOUR, TOTAL, TTL_MS, Desk, budget
 
+TICKET_ERRORS = (TicketAnswered, TicketEnded, TicketNotFound)
 USER = WalletTemplate("user", ("user",))
 GRANTED = WalletTemplate("granted", ("user",), grant=Grant(90, DAY, 30))
 ORG = WalletTemplate("org")
@@ -49,9 +59,11 @@ async def one_random_step(desk: Desk, dice: random.Random) -> None:
         lambda: desk.move(MoveKind.RECLAIM, "user", "org", dice.choice([0, 2]), user=user),
         lambda: desk.store.learn(desk.policy.tenant, {Pair("m:1", user): {nano: 1}}),
         lambda: desk.store.sweep(0, 3),
+        lambda: desk.ask_for_more(2, 901, f"t{dice.randrange(3)}", user=user),
+        lambda: desk.answer(f"t{dice.randrange(3)}", dice.choice(list(AnswerKind)), 5, expires_ms),
     ]
     desk.backend.move(dice.choice([0, 1, 1_000, TTL_MS]))
     if dice.random() < 0.02:
         desk.backend.move(dice.choice([RETENTION_MS, 2 * RETENTION_MS]))
-    with contextlib.suppress(FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound):
+    with contextlib.suppress(FundsMissing, IdMismatch, ReservationEnded, ReservationNotFound, *TICKET_ERRORS):
         await dice.choice(verbs)()

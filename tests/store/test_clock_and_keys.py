@@ -93,12 +93,14 @@ TENANT = r"[a-z0-9_.-]+"
 COUNTER = rf"{TENANT}:[bw]:[a-z-]+:[^:\t\n]*:[utrc](\d+\+\d+|~\d+)?"
 BUCKET = rf"{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr]~\d+:s@\d+"
 LEARNED = rf"{TENANT}:q(:[^:\t\n]+:[^:\t\n]*)?"
+TICKETS = rf"t:{TENANT}:t:.+"
 KEYSPACE = {
     "meta": rf"seq|clock|open|policy:{TENANT}",
-    "count": rf"{COUNTER}:[fbsh]|{BUCKET}",
+    "count": rf"{COUNTER}:[fbsh]|{COUNTER}:x|{BUCKET}",
     "texts": rf"{TENANT}:w:[a-z-]+:[^:\t\n]*:[ut]:[lg]|{COUNTER}:a",
     "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+|{LEARNED}",
-    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}",
+    "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}|{TICKETS}",
+    "ticket": rf"{TENANT}:t:.+|{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr](\d+\+\d+|~\d+)?",
     "policy": rf"{TENANT}:\d+",
 }
 
@@ -118,7 +120,7 @@ async def test_nothing_outside_the_documented_keyspace_exists(
     await store.shared_key(b"key")
     if isinstance(backend, ServerBackend):
         for key in backend.names():
-            assert re.fullmatch(r"ts:\{t\.[01]\}:(meta|count|hold|due|log|policy)", key)
+            assert re.fullmatch(r"ts:\{t\.[01]\}:(meta|count|hold|due|log|policy|ticket)", key)
             assert backend.raw.ttl(key) == -1  # nothing rests on the time to live of a key
     for partition in range(2):
         state = backend.state(partition)

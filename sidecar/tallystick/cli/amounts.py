@@ -27,11 +27,11 @@ _TIME = re.compile(
 Parsed = TypeVar("Parsed")
 
 
-def read_amount(option: str, text: str) -> "Amount":
-    """Read `25 USD`, `0.5USD`, `2M tokens`.
+def read_amount(option: str, text: str, *, requests: bool = False) -> "Amount":
+    """Read `25 USD`, `0.5USD`, `2M tokens`; `50 requests`, where there may be such.
 
     Raises:
-        CommandError: it is not an amount of US dollars or tokens.
+        CommandError: it is not an amount of these.
 
     """
     from tallystick.core.policy import Unit
@@ -39,7 +39,7 @@ def read_amount(option: str, text: str) -> "Amount":
 
     joined = _NO_SPACE.fullmatch(text.strip())
     amount = _read(option, parse_amount, " ".join(joined.groups()) if joined else text.strip())
-    if amount.unit not in (Unit.NANO_USD, Unit.TOKENS):
+    if amount.unit not in (Unit.NANO_USD, Unit.TOKENS, *((Unit.REQUESTS,) if requests else ())):
         raise CommandError(ExitCode.USAGE, f"{option}: expected USD or tokens, not {text!r}")
     return amount
 

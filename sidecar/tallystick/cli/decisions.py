@@ -23,7 +23,13 @@ def show_decision(decision: pb.ReserveResponse) -> None:
         show(make_card("ALLOW", ALLOW_STYLE, [row for row in rows if row[1]]))
     else:
         rows = [("model", decision.model), ("would hold", cost_text(decision.cost))]
-        show_refusal(decision.refusal, [row for row in rows if row[1]])
+        result = "DENY"
+        if decision.result == pb.RESULT_HOLD:
+            result = "HOLD"
+            rows.append(
+                ("ticket", f"{decision.ticket.id}, open until {time_text(decision.ticket.expires_at)}")
+            )
+        show_refusal(decision.refusal, [row for row in rows if row[1]], result)
     if decision.budgets:
         show("", budget_table(decision.budgets))
 
@@ -57,7 +63,7 @@ def show_extension(answer: pb.ExtendResponse) -> None:
         show_refusal(answer.refusal, rows)
 
 
-def show_refusal(refusal: pb.Refusal, more: list[tuple[str, str]]) -> None:
+def show_refusal(refusal: pb.Refusal, more: list[tuple[str, str]], result: str = "DENY") -> None:
     """Print why not, and whether and when it is worth trying again."""
     reason = pb.Reason.Name(refusal.reason).removeprefix("REASON_")
     rows = [("why", refusal.message)]
@@ -69,7 +75,7 @@ def show_refusal(refusal: pb.Refusal, more: list[tuple[str, str]]) -> None:
         rows.append(("short of", amount_of(refusal.shortfall, refusal.unit)))
     rows.append(("retry", retry_text(refusal)))
     rows += advice_rows(refusal.advice)
-    show(make_card(f"DENY {reason}", DENY_STYLE, rows + more))
+    show(make_card(f"{result} {reason}", DENY_STYLE, rows + more))
 
 
 def advice_rows(advice: pb.Advice) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     """The sidecar or its store can't be reached, or the sidecar can't start."""
     DENY = 10
-    """There is a decision, and it is DENY."""
+    """There is a decision, and it is DENY or HOLD."""
     BUG = 70
     """Tallystick itself is at fault."""
 

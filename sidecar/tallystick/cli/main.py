@@ -26,6 +26,7 @@ from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
 from tallystick.cli.stores import status, thaw
 from tallystick.cli.tenants import list_tenants, resume, suspend
+from tallystick.cli.tickets import approve, list_tickets, reject, show_ticket, wait
 from tallystick.cli.tokens import create as create_token
 from tallystick.cli.tokens import list_tokens, revoke
 from tallystick.cli.wallets import allocate, credit, debit, list_wallets, reclaim, show_wallets
@@ -39,7 +40,7 @@ EXIT_CODES = """[bold]Exit codes[/bold]
  1  the input was refused: a bad policy, a wrong field, an unknown reservation
  2  the command line or the settings are wrong
  3  the sidecar or its store can't be reached, or the sidecar can't start
-10  DENY
+10  DENY, or HOLD: a ticket is open
 70  a bug in Tallystick
 
 [bold]To begin[/bold]
@@ -159,6 +160,17 @@ register(
     "tallystick hold resolve acme r-17 --cost '0.19 USD' --reason 'by the invoice'",
     "tallystick hold resolve acme r-17 --release --reason 'the worker never called'",
 )
+ticket = _group("ticket", "Calls that ask for more room in a budget: see them, and answer them.")
+register(ticket, list_tickets, "tallystick ticket list acme --state open", name="list")
+register(ticket, show_ticket, "tallystick ticket show acme t-17", name="show")
+register(
+    ticket,
+    approve,
+    "tallystick ticket approve acme t-17 '5 USD' --expires 2h --reason 'the nightly run'",
+    "tallystick ticket approve acme t-17 '5 USD' --credit user --group user=alice",
+)
+register(ticket, reject, "tallystick ticket reject acme t-17 --reason 'not this month'")
+register(ticket, wait, "tallystick ticket wait acme t-17 --up-to 10m")
 ledger = _group("ledger", "What was written of every change of money.")
 register(
     ledger,

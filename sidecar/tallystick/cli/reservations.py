@@ -15,6 +15,7 @@ from tallystick.cli.exits import CommandError, ExitCode
 from tallystick.cli.options import Connection, ReservationId, SubjectOptions, Tenant
 from tallystick.cli.output import print_message, show, show_command
 from tallystick.cli.requests import ActualOptions, EstimateOptions, put_actual, put_estimate, subject_message
+from tallystick.cli.tickets import Asking
 
 if TYPE_CHECKING:
     from tallystick.v1 import budget_pb2 as pb
@@ -63,11 +64,12 @@ def reserve(
     subject: SubjectOptions,
     new_id: NewId = "",
     ttl: Ttl = "",
+    asking: Asking,
     connection: Connection,
 ) -> None:
     """Set the estimated cost of a call aside, or hear why not.
 
-    Exits with 0 for ALLOW and with 10 for DENY. After an ALLOW it prints the command to settle with;
+    Exits with 0 for ALLOW and with 10 for DENY and HOLD. After an ALLOW it prints the command to settle with;
     nothing is remembered here.
     """
     from tallystick.v1 import budget_pb2 as pb
@@ -81,8 +83,9 @@ def reserve(
         ttl=read_ttl(ttl) if ttl else None,
     )
     put_estimate(request, estimate)
+    asking.put(request)
     with budget_service(connection) as service:
-        decision = service.Reserve(request, timeout=connection.timeout_s)
+        decision = service.Reserve(request, timeout=connection.timeout_s + request.wait.seconds)
     if connection.as_json:
         print_message(decision)
     else:

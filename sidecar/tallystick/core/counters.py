@@ -1,6 +1,7 @@
 """The names of counters: made and read here and nowhere else.
 
     TENANT:b:BUDGET:GROUP:UNIT[START+LENGTH]   :s spent  :h held  :a alerts fired
+                                               :x allowance, by approved tickets
     TENANT:b:BUDGET:GROUP:UNIT~LENGTH          of a rolling window, with :s@N spent in sub-bucket N
     TENANT:w:WALLET:GROUP:UNIT                 :f funds  :b funds − spent  :h held
                                                :l lots   :g the period last granted

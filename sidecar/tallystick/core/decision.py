@@ -11,10 +11,10 @@ from tallystick.core.money import usd_text
 from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, alert_steps
 from tallystick.core.policy import Unit
 from tallystick.core.reasons import Reason
+from tallystick.core.tickets import Ticket, TicketState
 from tallystick.core.usage import Usage
 
-CONCURRENCY_RETRY_MS = 1_000
-"""When to ask again for a place in flight: nobody knows when a call ends."""
+CONCURRENCY_RETRY_MS = 1_000  # for a place in flight: nobody knows when a call ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Downgrade(NamedTuple):
 
 @dataclass(slots=True)
 class Decision:
-    """ALLOW, or DENY with a refusal."""
+    """ALLOW; or with a refusal DENY, or HOLD, where a ticket is open."""
 
     reservation_id: str
     model: str
@@ -134,6 +134,10 @@ class Decision:
     """With a refusal."""
     downgrade: Downgrade | None = None
     now_ms: int = 0
+    bound: BudgetLine | None = None
+    """The budget that binds, where one refuses a Reserve."""
+    ticket: Ticket | None = None
+    """Of that budget: open, or rejected."""
     plan: Plan | None = field(default=None, repr=False)
     """The plan it followed; None for an answer that was given before."""
     estimated: Usage | None = None
@@ -145,6 +149,12 @@ class Decision:
     def allowed(self) -> bool:
         """Whether the call may go."""
         return self.refusal is None
+
+    @property
+    def result(self) -> str:
+        """ALLOW, DENY or HOLD."""
+        waits = self.ticket is not None and self.ticket.state is TicketState.OPEN
+        return "ALLOW" if self.refusal is None else "HOLD" if waits else "DENY"
 
     @property
     def budgets(self) -> list[BudgetState]:

@@ -13,6 +13,9 @@ TallystickError
 ├── FundsMissing           a wallet has not so much to take out
 ├── PolicyNotFound         the tenant has no policy
 ├── PolicyConflict         another version of the policy is in force
+├── TicketNotFound         there is no such ticket
+├── TicketAnswered         the ticket was answered in another way
+├── TicketEnded            the ticket ended before it was answered
 ├── LedgerGap              entries that were asked for are gone
 ├── Overloaded             the queue is longer than the deadline
 ├── Draining               the sidecar is about to end
@@ -90,6 +93,18 @@ class PolicyNotFound(TallystickError):
 
 class PolicyConflict(TallystickError):
     """Another version of the policy is in force."""
+
+
+class TicketNotFound(TallystickError):
+    """There is no such ticket, or it ended so long ago that it was forgotten."""
+
+
+class TicketAnswered(TallystickError):
+    """The ticket was answered before, in another way."""
+
+
+class TicketEnded(TallystickError):
+    """Nobody answered the ticket in time, or its window has ended."""
 
 
 class LedgerGap(TallystickError):

@@ -23,6 +23,7 @@ KINDS = (
     *("reserve", "settle", "release", "refuse", "expire", "extend", "charge"),
     *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
     *("alert", "policy", "suspend", "resume", "token", "revoke", "thaw"),
+    *("ticket", "approve", "reject", "ticket_end"),
 )
 
 Counters = dict[str, int]
@@ -76,6 +77,9 @@ def _apply(fields: dict[str, str], counters: Counters, holds: dict[str, Hold]) -
         _charge(counters, hold, charged, int(fields["at"]), int(fields["lapsed"]))
     elif kind in FUNDS:
         _move(fields, counters)
+    elif kind in ("approve", "ticket_end"):
+        amount = int(fields["amount"])
+        counters[f"{fields['budget']}:x"] += amount if kind == "approve" else -amount
     elif kind not in KINDS:
         raise ValueError(f"unknown kind of ledger entry: {kind}")
 

@@ -15,7 +15,7 @@ from tallystick.core.plan import (
     WalletLine,
     alert_steps,
 )
-from tallystick.core.policy import Budget, Grant, Policy, Unit, Unmatched
+from tallystick.core.policy import Budget, Grant, OnExhausted, Policy, Unit, Unmatched
 from tallystick.core.price import Price
 from tallystick.core.reasons import Reason, reason_of
 from tallystick.core.subject import CALL_DIMENSIONS, Subject
@@ -144,4 +144,5 @@ def budget_line(tenant: str, budget: Budget, group: str, now_ms: int, priority: 
         alerts=budget.alerts,
         steps=alert_steps(budget.limit, budget.alerts),
         store_away=0 if budget.store_away is None and reason_of(budget) else budget.store_away,
+        asks=budget.on_exhausted is OnExhausted.TICKET,
     )

@@ -75,6 +75,8 @@ class BudgetLine:
     """(amount, percent) of each alert threshold, ascending."""
     store_away: int | None = field(default=None, compare=False)
     """As `Budget.store_away`; None only where the budget has nothing to say."""
+    asks: bool = False
+    """Whether a refusal opens a ticket, which may give the budget an allowance."""
 
 
 @dataclass(eq=False)
@@ -119,6 +121,11 @@ class Plan:
         if nano_usd > most.nano_usd or tokens > most.tokens or most.requests < 1 or most.concurrent < 1:
             return Reason.CAN_NEVER_FIT
         return self.refusal
+
+    @cached_property
+    def asks(self) -> bool:
+        """Whether a budget of it, or of a model to use instead, may have an allowance."""
+        return any(line.asks for plan in (self, *self.rungs) for line in plan.budgets)
 
     @cached_property
     def body_parts(self) -> tuple[str, str, str, str]:

@@ -29,6 +29,8 @@ class OnExhausted(Enum):
     ALERT = "alert"
     DOWNGRADE = "downgrade"
     """Refuses the model that was asked for, as DENY does; the policy has a ladder for it."""
+    TICKET = "ticket"
+    """Refuses, and asks an administrator for more room."""
 
 
 class OnExpiry(StrEnum):

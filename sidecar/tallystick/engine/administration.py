@@ -19,6 +19,7 @@ from tallystick.engine.paging import Cut, Page, Pages
 from tallystick.engine.partitions import Partitions
 from tallystick.engine.planner import Planner
 from tallystick.engine.tenants import Tenants
+from tallystick.engine.ticket_answers import TicketAnswers
 from tallystick.policyfile import load_policy
 from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
 from tallystick.store.base import Store
@@ -46,6 +47,7 @@ class Administration:
         self.partitions = Partitions(store)
         self.tail = LedgerTail(store, planner.clock, self.pages)
         self.holds = Holds(store, planner.clock, self.pages)
+        self.tickets = TicketAnswers(store, self.pages, self)
 
     async def credit(self, call: CreditCall) -> tuple[WalletState, str]:
         """Adds a lot of funds; the wallet, and the credit's id.
@@ -53,13 +55,22 @@ class Administration:
         Raises:
             InvalidArgument, IdMismatch, StoreUnavailable.
         """
+        line, now_ms = await self.check_credit(call), self._planner.clock.now_ms()
+        credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
+        ask = CreditAsk(line, call.amount, credit_id, call.reason, call.kind, call.expires_ms)
+        return _state(line, await self._store.credit(call.tenant, ask), now_ms), credit_id
+
+    async def check_credit(self, call: CreditCall) -> WalletLine:
+        """The wallet of a credit that could be given.
+
+        Raises:
+            InvalidArgument, StoreUnavailable.
+        """
         rules, now_ms = await self._planner.load(call.tenant), self._planner.clock.now_ms()
         line = _line(rules.policy, WalletRef(call.wallet, call.group), call.unit, now_ms)
         if 0 < call.expires_ms <= now_ms:
             raise InvalidArgument("expires_at", "expected a time in the future")
-        credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
-        ask = CreditAsk(line, call.amount, credit_id, call.reason, call.kind, call.expires_ms)
-        return _state(line, await self._store.credit(call.tenant, ask), now_ms), credit_id
+        return line
 
     async def move(self, call: MoveCall) -> Move:
         """Takes available funds out of a wallet: a debit, or a transfer to another wallet.

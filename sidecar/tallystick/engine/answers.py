@@ -129,6 +129,7 @@ def deny(plan: Plan, ask: ReserveAsk, refused: Refused, room_ms: int) -> Decisio
         values=refused.values[2 * len(plan.wallets) :],
         refusal=refusal_of(plan, refused, Taken(told.nano_usd, told.tokens), room_ms),
         now_ms=refused.stamp.now_ms,
+        bound=plan.budgets[refused.binds - 1] if refused.binds else None,
         plan=plan,
     )
 

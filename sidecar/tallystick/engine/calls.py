@@ -11,11 +11,13 @@ from tallystick.core.lots import LotKind
 from tallystick.core.outcome import Outcome
 from tallystick.core.policy import Unit
 from tallystick.core.subject import Subject
+from tallystick.core.tickets import TicketState
 from tallystick.core.usage import Usage
 from tallystick.engine.paging import Page
 from tallystick.providers.call import Api
 from tallystick.store.asks import MoveKind
 from tallystick.store.hold_places import ResolveKind
+from tallystick.store.ticket_asks import AnswerKind
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -63,6 +65,8 @@ class ReserveCall(NamedTuple):
     estimate: TokenEstimate | Cost | ProviderRequest
     ttl_ms: int = 0
     """0: as the policy says."""
+    justification: str = ""
+    """For a ticket, where one opens."""
 
 
 class SettleCall(NamedTuple):
@@ -186,6 +190,41 @@ class ResolveCall(NamedTuple):
     """Of an extension."""
 
 
+class WalletRef(NamedTuple):
+    """A wallet by its name in the policy and a value for each dimension of its `per`."""
+
+    wallet: str
+    group: dict[str, str]
+
+
+class TicketsCall(NamedTuple):
+    """Asks for tickets."""
+
+    tenant: str
+    states: frozenset[TicketState]
+    """Empty: all."""
+    budget: str
+    """Empty: of all."""
+
+
+class AnswerCall(NamedTuple):
+    """An administrator's word on a ticket."""
+
+    tenant: str
+    ticket_id: str
+    kind: AnswerKind
+    by: str
+    note: str
+    amount: int = 0
+    """Of an approval: of the allowance, or of the credit."""
+    unit: Unit | None = None
+    """Must be the budget's, or the wallet's."""
+    expires_ms: int = 0
+    """When the allowance or the credit ends; 0: with the window, or never."""
+    wallet: WalletRef | None = None
+    """The wallet that gets a credit, in place of an allowance."""
+
+
 class TailCall(NamedTuple):
     """Asks for entries of the ledger."""
 
@@ -216,13 +255,6 @@ class CreditCall(NamedTuple):
     kind: LotKind = LotKind.PAID
     expires_ms: int = 0
     """0: never."""
-
-
-class WalletRef(NamedTuple):
-    """A wallet by its name in the policy and a value for each dimension of its `per`."""
-
-    wallet: str
-    group: dict[str, str]
 
 
 class MoveCall(NamedTuple):

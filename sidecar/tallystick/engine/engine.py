@@ -26,6 +26,7 @@ from tallystick.engine.learned import Learned
 from tallystick.engine.limiting import Limiter
 from tallystick.engine.planner import Planner
 from tallystick.engine.rules import Rules
+from tallystick.engine.tickets import Tickets
 from tallystick.engine.waiting import Room, look_ahead
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import (
@@ -67,6 +68,7 @@ class Engine:
         self._adviser = Adviser(planner)
         self.charging = Charging(store, planner, metrics, self._check_ready)
         self.limiter = Limiter(store, planner, metrics, self.charging)
+        self.tickets = Tickets(self, store, planner)
         self._store_seconds = metrics.store
         self._reserve_seconds, self._settle_seconds = metrics.store("reserve"), metrics.store("settle")
         self._alone = Alone(store, planner.clock, metrics, journal)

@@ -19,7 +19,9 @@ OF_A_BATCH = 100
 POLL_S = 0.2
 """How often a reader that has all looks for more."""
 
-EVENTS = frozenset({"alert", "policy", "suspend", "resume", "grant"})
+EVENTS = frozenset(
+    {"alert", "policy", "suspend", "resume", "grant", "ticket", "approve", "reject", "ticket_end"}
+)
 """The kinds of entries that are events: what nobody who calls is told by an answer."""
 TOKENS = frozenset({"token", "revoke"})
 """The kinds that stand in one ledger, whatever the tenant."""

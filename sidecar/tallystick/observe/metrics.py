@@ -206,6 +206,9 @@ class Metrics:
         self.journaled = Gauge(
             "tallystick_journaled", "Calls that the store is yet to be told of.", registry=self.registry
         )
+        self.waiting_for_tickets = Gauge(
+            "tallystick_waiting_for_tickets", "Calls that wait for a ticket.", registry=self.registry
+        )
         self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)

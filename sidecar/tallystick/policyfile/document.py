@@ -164,9 +164,10 @@ class Budget(Section):
     overage: fields.OptionalOverage = None
     """How far beyond the limit calls are let through all the same: an amount, or a percentage of the
     limit. Not with `on_exhausted: alert`."""
-    on_exhausted: Literal["deny", "alert", "downgrade"] = "deny"
-    """What happens to a call that has no room: it is refused, let through with an alert, or made with a
-    cheaper model of the policy's `downgrade`."""
+    on_exhausted: Literal["deny", "alert", "downgrade", "ticket"] = "deny"
+    """What happens to a call that has no room: it is refused, let through with an alert, made with a
+    cheaper model of the policy's `downgrade`, or waits for an administrator's answer to a ticket. No
+    ticket for `concurrent`."""
     store_away: Annotated[StoreAway | None, BeforeValidator(no_null)] = None
     """What happens to a call while the sidecar can't reach the store. `deny`: it is refused; `allow`: it
     is let through; an allowance: it is let through as long as that lasts. Every budget of the call must

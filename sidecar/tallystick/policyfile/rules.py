@@ -80,6 +80,8 @@ def _ceiling(budget: Budget, *, has_ladders: bool) -> Iterator[tuple[str, str]]:
             yield "overage", "expected no overage: `on_exhausted: alert` lets every call through"
     if budget.on_exhausted == "downgrade" and not has_ladders:
         yield "on_exhausted", _NO_LADDER
+    if budget.on_exhausted == "ticket" and budget.limit.unit is Unit.CONCURRENT:
+        yield "on_exhausted", "expected no `ticket`: a call in flight waits for another to end"
     yield from _unit(budget.overage, "overage", budget.limit.unit, "of the limit")
     if isinstance(budget.store_away, Allowance):
         yield from _unit(budget.store_away.allowance, "store_away", budget.limit.unit, "of the limit")

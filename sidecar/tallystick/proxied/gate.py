@@ -164,13 +164,13 @@ class Gate:
             estimate=ProviderRequest(asked.api, request.body, body_bytes, request.read),
         )
         try:
-            decision = await self._engine.reserve(call)
+            decision = await self._engine.tickets.reserve(call)
         except asyncio.CancelledError:
             if call.reservation_id:  # else the engine does it
                 self.give_back(call.tenant, call.reservation_id)
             raise
         refusal = decision.refusal
-        self._metrics.decision("DENY" if refusal else "ALLOW", refusal.reason.name if refusal else "").inc()
+        self._metrics.decision(decision.result, refusal.reason.name if refusal else "").inc()
         return decision
 
     async def _look_again(self, asked: _Asked, caller: Caller, decision: Decision) -> tuple[Caller, Decision]:

@@ -15,6 +15,9 @@ from tallystick.proxied.calls import Turned
 
 UNAUTHENTICATED, BAD_REQUEST, UNMETERED_ROUTE = "UNAUTHENTICATED", "BAD_REQUEST", "UNMETERED_ROUTE"
 
+TICKET = "x-tallystick-ticket"
+"""The header that names the ticket of a refusal; its text does, too."""
+
 UNMETERED = Problem(
     403,
     "unmetered_route",
@@ -39,7 +42,10 @@ def refused(shape: str | Api, decision: Decision) -> Turned:
         message += f"; {advice.model} would fit"
     elif advice and advice.max_output:
         message += f"; an answer of at most {advice.max_output} tokens would fit"
-    return turned(shape, problem_of(refusal.reason, message, refusal.retry_after_ms), refusal.reason.name)
+    told = turned(shape, problem_of(refusal.reason, message, refusal.retry_after_ms), refusal.reason.name)
+    if decision.ticket is None:
+        return told
+    return told._replace(headers=(*told.headers, (TICKET, decision.ticket.id)))
 
 
 def failed(shape: str | Api, error: errors.TallystickError) -> Turned:

@@ -1,5 +1,6 @@
 """`tallystick.v1.AdminService`: the control plane."""
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -23,17 +24,28 @@ from tallystick.services.administering_tenants import (
     write_suspension,
     write_tenants,
 )
+from tallystick.services.administering_tickets import (
+    read_approve,
+    read_list_tickets,
+    read_reject,
+    read_ticket_ref,
+    write_tickets,
+)
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
 from tallystick.services.listing_budgets import read_list_budgets, write_list_budgets
+from tallystick.services.patience import MOST_WOKEN, patient
 from tallystick.services.permissions import current_caller, signed
-from tallystick.services.reading import read_tenant
+from tallystick.services.reading import read_tenant, read_wait
 from tallystick.services.reading_wallets import read_allocate, read_credit, read_debit, read_reclaim
 from tallystick.services.streams import Batches, Streams, streamed
 from tallystick.services.tokens import read_new_token, token_place, write_token
 from tallystick.services.writing_states import clamp, write_draws, write_wallet_lots
+from tallystick.services.writing_tickets import write_ticket
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
+from tallystick.v1 import budget_pb2 as bpb
+from tallystick.v1 import ticket_pb2 as kpb
 from tallystick.v1 import token_pb2 as tpb
 
 log = structlog.get_logger("tallystick.admin")
@@ -55,6 +67,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         self.admission = admission
         self.streams = streams
         self.metrics = metrics
+        self.watch, self.woken = administration.tickets.watch, asyncio.Semaphore(MOST_WOKEN)
 
     def unheard(self, request: object, response: object) -> None:
         """See `boundary.Guarded`. What was asked for stands."""
@@ -89,6 +102,37 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         call = read_thaw(request)
         frozen = await self._administration.partitions.thaw(call)
         return pb.ThawPartitionResponse(frozen=write_frozen(call.partition, frozen) if frozen else None)
+
+    @answered
+    async def ListTickets(self, request: kpb.ListTicketsRequest) -> kpb.ListTicketsResponse:
+        """See the proto."""
+        call, page = read_list_tickets(request), read_page(request)
+        return write_tickets(await self._administration.tickets.list(call, page))
+
+    @patient
+    @answered
+    async def GetTicket(self, request: kpb.GetTicketRequest) -> kpb.GetTicketResponse:
+        """See the proto."""
+        read_wait(request.wait)
+        ticket = await self._administration.tickets.ticket(*read_ticket_ref(request))
+        return kpb.GetTicketResponse(ticket=write_ticket(ticket))
+
+    def waits_for(self, request: kpb.GetTicketRequest, response: kpb.GetTicketResponse) -> Any:
+        """See `patience.Patient`."""
+        ticket = response.ticket
+        return (request.tenant, ticket.id) if ticket.state == bpb.TICKET_STATE_OPEN else None
+
+    @answered
+    async def ApproveTicket(self, request: kpb.ApproveTicketRequest) -> kpb.ApproveTicketResponse:
+        """See the proto."""
+        ticket, changed = await self._administration.tickets.answer(read_approve(request))
+        return kpb.ApproveTicketResponse(ticket=write_ticket(ticket), changed=changed)
+
+    @answered
+    async def RejectTicket(self, request: kpb.RejectTicketRequest) -> kpb.RejectTicketResponse:
+        """See the proto."""
+        ticket, changed = await self._administration.tickets.answer(read_reject(request))
+        return kpb.RejectTicketResponse(ticket=write_ticket(ticket), changed=changed)
 
     @answered
     async def ListHolds(self, request: pb.ListHoldsRequest) -> pb.ListHoldsResponse:

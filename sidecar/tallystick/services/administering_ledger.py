@@ -3,6 +3,7 @@
 from tallystick.core.counters import counter_window, parse_counter
 from tallystick.core.errors import InvalidArgument
 from tallystick.core.ledger import KINDS
+from tallystick.core.tickets import read_asked
 from tallystick.engine.calls import TailCall
 from tallystick.engine.ledger_tail import EVENTS, Batch, TailedEntry
 from tallystick.engine.paging import Page
@@ -15,6 +16,13 @@ LAST_S = 253_402_300_799
 """The last second of the year 9999."""
 OF_ALL = ("kind", "at", "tenant", "id")
 """What every entry tells; the rest is of its kind."""
+TICKETS = {
+    "ticket": "ticket_opened",
+    "approve": "ticket_approved",
+    "reject": "ticket_rejected",
+    "ticket_end": "ticket_ended",
+}
+"""Which event an entry about a ticket is."""
 
 
 def read_tail(request: pb.TailLedgerRequest) -> TailCall:
@@ -96,6 +104,8 @@ def _write_event(row: TailedEntry) -> pb.Event:
         event.policy_applied.version = int(fields["id"])
     elif kind == "grant":
         event.funds_granted.CopyFrom(_write_grant(fields))
+    elif kind in TICKETS:
+        getattr(event, TICKETS[kind]).CopyFrom(_write_ticket(fields))
     else:
         told = event.tenant_suspended if kind == "suspend" else event.tenant_resumed
         told.SetInParent()
@@ -119,6 +129,18 @@ def _write_alert(fields: dict[str, str]) -> pb.Alert:
         alert.window_start.CopyFrom(timestamp(start_ms))
         alert.window_end.CopyFrom(timestamp(end_ms))
     return alert
+
+
+def _write_ticket(fields: dict[str, str]) -> pb.TicketEvent:
+    name, group, unit = parse_counter(fields["budget"])
+    event = pb.TicketEvent(ticket_id=fields["id"], budget=name, group=group, unit=UNITS[unit])
+    event.amount, event.by = clamp(int(fields.get("amount", 0))), fields.get("by", "")
+    event.note = fields.get("note", "")
+    if "said" in fields:
+        event.justification = read_asked(fields["said"]).justification
+    if "expires" in fields:
+        event.expires_at.CopyFrom(timestamp(int(fields["expires"])))
+    return event
 
 
 def _write_grant(fields: dict[str, str]) -> pb.FundsGranted:

@@ -11,6 +11,7 @@ from tallystick.engine import Engine
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered, status_of
+from tallystick.services.patience import MOST_WOKEN, patient
 from tallystick.services.permissions import current_caller, judge_item
 from tallystick.services.reading import (
     check_batch,
@@ -47,12 +48,18 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
         self.admission = admission
         self.metrics = metrics
         self._log_decisions = log_decisions
+        self.watch, self.woken = engine.tickets.watch, asyncio.Semaphore(MOST_WOKEN)
+
+    def waits_for(self, request: pb.ReserveRequest, response: pb.ReserveResponse) -> tuple[str, str] | None:
+        """See `patience.Patient`."""
+        return (request.tenant, response.ticket.id) if response.result == pb.RESULT_HOLD else None
 
     def unheard(self, request: Any, response: Any) -> None:
         """See `boundary.Guarded`. Nobody knows the id that we made: its hold goes back."""
         if isinstance(response, pb.ReserveResponse) and response.tally and not request.reservation_id:
             self._engine.give_back(request.tenant, response.reservation_id)
 
+    @patient
     @answered
     async def Reserve(self, request: pb.ReserveRequest) -> pb.ReserveResponse:
         """See the proto."""
@@ -104,11 +111,9 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
 
     async def _reserve(self, request: pb.ReserveRequest) -> pb.ReserveResponse:
         call = read_reserve(request)
-        decision = await self._engine.reserve(call)
+        decision = await self._engine.tickets.reserve(call)
         refusal = decision.refusal
-        self.metrics.decision(
-            "ALLOW" if refusal is None else "DENY", "" if refusal is None else refusal.reason.name
-        ).inc()
+        self.metrics.decision(decision.result, "" if refusal is None else refusal.reason.name).inc()
         if self._log_decisions:
             _log_decision(call.tenant, decision)
         return write_decision(decision)
@@ -127,7 +132,7 @@ def _log_decision(tenant: str, decision: Decision) -> None:
         "decision",
         tenant=tenant,
         reservation_id=decision.reservation_id,
-        result="ALLOW" if refusal is None else "DENY",
+        result=decision.result,
         reason="" if refusal is None else refusal.reason.name,
         model=decision.model,
         cost_nano_usd=decision.nano_usd,

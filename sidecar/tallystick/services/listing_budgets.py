@@ -14,6 +14,7 @@ ON_EXHAUSTED = {
     OnExhausted.DENY: pb.ON_EXHAUSTED_DENY,
     OnExhausted.ALERT: pb.ON_EXHAUSTED_ALERT,
     OnExhausted.DOWNGRADE: pb.ON_EXHAUSTED_DOWNGRADE,
+    OnExhausted.TICKET: pb.ON_EXHAUSTED_TICKET,
 }
 
 

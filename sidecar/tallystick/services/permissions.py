@@ -22,6 +22,10 @@ from tallystick.policyfile import load_policy
 SUBJECT = "tallystick.v1.Subject"
 
 
+OPERATOR = Caller("the operator", EVERY_TENANT, frozenset(Role))
+"""Who can open the admin socket, which only its owner can, and brings no token."""
+
+
 class Scope(Enum):
     """Where a request says whose state it is about."""
 
@@ -71,6 +75,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "ListTenants": Rule(_READ | _ADMIN, Scope.EVERY),
         "GetStore": Rule(_READ | _ADMIN, Scope.EVERY),
         "ThawPartition": Rule(_ADMIN, Scope.EVERY),
+        "ListTickets": Rule(_READ | _ADMIN),
+        "GetTicket": Rule(_READ | _ADMIN),
+        "ApproveTicket": Rule(_ADMIN),
+        "RejectTicket": Rule(_ADMIN),
         "ListHolds": Rule(_READ | _ADMIN),
         "ResolveHold": Rule(_ADMIN),
         "TailLedger": Rule(_READ | _ADMIN),

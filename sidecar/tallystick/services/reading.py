@@ -38,6 +38,8 @@ from tallystick.v1 import budget_pb2
 MAX_ID_BYTES = 128
 MIN_TTL_MS, MAX_TTL_MS = 1_000, 86_400_000
 MAX_BATCH = 1_000
+MAX_JUSTIFICATION_BYTES = 1_000
+MAX_WAIT_S = 86_400
 
 APIS = {
     budget_pb2.ProviderRequest.API_OPENAI_CHAT: Api.OPENAI_CHAT,
@@ -79,8 +81,34 @@ def read_reserve(request: budget_pb2.ReserveRequest) -> ReserveCall:
         raise InvalidArgument("model", "expected the model that the tokens are priced for")
     ttl_ms = read_ttl(request.ttl) if request.HasField("ttl") else 0
     subject = read_subject(request.subject)
-    content = digest(request) if reservation_id else ""  # nobody repeats an id that is to be made
-    return ReserveCall(tenant, reservation_id, content, subject, model, request.provider, estimate, ttl_ms)
+    content = _content(request) if reservation_id else ""  # nobody repeats an id that is to be made
+    said = request.justification
+    if request.HasField("wait"):
+        read_wait(request.wait)
+    if said:
+        check_text("justification", said, MAX_JUSTIFICATION_BYTES)
+    return ReserveCall(
+        tenant, reservation_id, content, subject, model, request.provider, estimate, ttl_ms, said
+    )
+
+
+def _content(request: budget_pb2.ReserveRequest) -> str:
+    """A digest of what is asked for: who comes back with a ticket may wait, or say more, this time."""
+    if request.justification or request.HasField("wait"):
+        asked = budget_pb2.ReserveRequest()
+        asked.CopyFrom(request)
+        asked.ClearField("justification")
+        asked.ClearField("wait")
+        return digest(asked)
+    return digest(request)
+
+
+def read_wait(wait: Duration) -> float:
+    """Seconds. Raises InvalidArgument."""
+    wait_s = wait.seconds + wait.nanos / 1e9
+    if not 0 <= wait_s <= MAX_WAIT_S:
+        raise InvalidArgument("wait", "expected 0 s to 24 h")
+    return wait_s
 
 
 def digest(request: Message) -> str:

@@ -16,9 +16,12 @@ from tallystick.services.writing_states import (
     write_refusal,
     write_wallet,
 )
+from tallystick.services.writing_tickets import write_ticket
 from tallystick.services.writing_why import write_advice, write_downgrade
 from tallystick.store.asks import Charged, Released, Settled
 from tallystick.v1 import budget_pb2 as pb
+
+RESULTS = {"DENY": pb.RESULT_DENY, "HOLD": pb.RESULT_HOLD}
 
 
 def write_decision(decision: Decision) -> pb.ReserveResponse:
@@ -29,8 +32,7 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
     else:
         response = outline(decision.model, decision.price_version, decision.lines)
     response.reservation_id = decision.reservation_id
-    if decision.store_away:
-        response.store_away = True
+    response.store_away = decision.store_away
     response.cost.nano_usd = decision.nano_usd
     response.cost.tokens = decision.tokens
     if decision.refusal is None:
@@ -42,8 +44,10 @@ def write_decision(decision: Decision) -> pb.ReserveResponse:
         if decision.wallet is not None:
             response.wallet, response.wallet_group = decision.wallet.name, decision.wallet.group
     else:
-        response.result = pb.RESULT_DENY
+        response.result = RESULTS[decision.result]
         response.refusal.CopyFrom(write_refusal(decision.refusal))
+        if decision.ticket is not None:
+            response.ticket.CopyFrom(write_ticket(decision.ticket))
         if decision.advice is not None:
             response.refusal.advice.CopyFrom(write_advice(decision.advice))
         taken = NOTHING

@@ -26,7 +26,12 @@ def plan_cells(plan: Plan, retention_ms: int) -> list[object]:
     tries = [(plan, plan.soft), *((rung, None) for rung in plan.rungs)]
     if plan.soft is not None:
         tries.append((plan, None))
-    cells += [retention_ms, compact([wallet_cells(line) for line in plan.wallets]), len(tries)]
+    cells += [
+        retention_ms,
+        compact([wallet_cells(line) for line in plan.wallets]),
+        len(tries),
+        int(plan.asks),
+    ]
     for each, soft in tries:
         limits = "" if soft is None else compact([str(limit) for limit in soft])
         cells += [1 if each.wallets else 0, limits, *each.body_parts]

@@ -16,6 +16,7 @@ from tallystick.core.learning import Counts, Pair
 from tallystick.core.ledger import Entry
 from tallystick.core.lots import Account
 from tallystick.core.plan import Plan
+from tallystick.core.tickets import Ticket
 from tallystick.store.asks import (
     Again,
     ChargeAsk,
@@ -41,6 +42,7 @@ from tallystick.store.asks import (
 from tallystick.store.freezing import Freeze, Swept
 from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk
 from tallystick.store.tenant_states import Suspension, TenantState
+from tallystick.store.ticket_asks import AnswerAsk, Opened, TicketAsk
 
 
 class Store(Protocol):
@@ -186,6 +188,31 @@ class Store(Protocol):
 
     async def tenants(self) -> list[TenantState]:
         """Every tenant that has a policy, by name; they are not read at one moment."""
+        ...
+
+    async def open_ticket(self, ask: TicketAsk) -> Opened | Again:
+        """The open ticket of a budget, group and window, or the one that was rejected for it; else a new one.
+
+        `Again` also where the budget would not refuse the call any more.
+        """
+        ...
+
+    async def answer_ticket(self, tenant: str, ask: AnswerAsk) -> tuple[Ticket, bool]:
+        """Approves a ticket, which gives its budget an allowance, or rejects it; and whether that is new.
+
+        Raises:
+            TicketNotFound: there is no such ticket.
+            TicketAnswered: it was answered otherwise.
+            TicketEnded: nobody answered it in time, or its window has ended.
+        """
+        ...
+
+    async def tickets(self, tenant: str) -> list[Ticket]:
+        """Every ticket of a tenant that is known, in no order; they are not read at one moment."""
+        ...
+
+    async def find_tickets(self, partition: int, names: Sequence[tuple[str, str]]) -> list[Ticket | None]:
+        """Tickets of one partition, by tenant and id."""
         ...
 
     async def learn(self, tenant: str, news: Mapping[Pair, Counts]) -> dict[Pair, Counts]:

@@ -1,7 +1,7 @@
 """The keyspace: every key that Tallystick writes, and the fields in it.
 
 `{p}` is the hash tag of a partition, `{t.17}`: all keys of a partition lie in
-one slot. A tenant hashes to one partition; every script takes all six keys.
+one slot. A tenant hashes to one partition; every script takes all seven keys.
 
     ts:{p}:meta    hash    seq, epoch, clock (ms), open (holds), policy:TENANT (version in
                            force), suspended:TENANT (`lua/suspend.lua`), frozen
@@ -17,9 +17,11 @@ one slot. A tenant hashes to one partition; every script takes all six keys.
                            TENANT:q:MODEL:WORKFLOW → how long answers are (`lua/learn.lua`);
                            TENANT:q → the tenant's models and workflows of which that is known
     ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER,
-                           b:COUNTER:s@N, l:COUNTER (`lua/_due.lua`)
+                           b:COUNTER:s@N, l:COUNTER, t:FIELD (`lua/_due.lua`)
     ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
     ts:{p}:policy  hash    TENANT:VERSION → the policy document
+    ts:{p}:ticket  hash    TENANT:t:ID → a ticket's record (`core.tickets`);
+                           a budget's counter → the id of its latest ticket
 """
 
 from zlib import crc32
@@ -30,7 +32,7 @@ SCHEMA = "3"
 OF_TOKENS = 0
 """The partition that keeps tokens, and whose ledger tells of them."""
 
-KINDS = ("meta", "count", "hold", "due", "log", "policy")
+KINDS = ("meta", "count", "hold", "due", "log", "policy", "ticket")
 
 
 def partition_of(tenant: str, partitions: int) -> int:

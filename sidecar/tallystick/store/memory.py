@@ -45,10 +45,13 @@ from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, dra
 from tallystick.store.memory_reserve import reserve, weigh_extension
 from tallystick.store.memory_settle import settle
 from tallystick.store.memory_tenants import TenantsInMemory
+from tallystick.store.memory_tickets import TicketsInMemory
 from tallystick.store.memory_tokens import TokensInMemory
 
 
-class MemoryStore(ChargingInMemory, FreezingInMemory, HoldsInMemory, TenantsInMemory, TokensInMemory):
+class MemoryStore(
+    ChargingInMemory, FreezingInMemory, HoldsInMemory, TenantsInMemory, TicketsInMemory, TokensInMemory
+):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
     def __init__(
@@ -80,7 +83,7 @@ class MemoryStore(ChargingInMemory, FreezingInMemory, HoldsInMemory, TenantsInMe
         if self._stale(p, plan):
             return Again(p.now_ms, p.version(plan.tenant))
         more = p.end_due(16)
-        reply = reserve(p, plan, ask)
+        reply = reserve(p, plan, ask, all_ended=not more)
         return self._refuse(p, plan.tenant, more, reply) if isinstance(reply, Refused) else reply
 
     async def settle(self, tenant: str, ask: SettleAsk) -> Settled:

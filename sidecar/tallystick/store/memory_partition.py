@@ -14,6 +14,7 @@ from tallystick.core.policy import OnExpiry, Unit
 from tallystick.core.weigh import thresholds_passed
 from tallystick.store.asks import Stamp
 from tallystick.store.freezing import Freeze
+from tallystick.store.memory_ticket_ends import end_ticket
 from tallystick.store.tenant_states import Suspension
 
 SESSION_LIFE_MS = 7_776_000_000
@@ -40,6 +41,7 @@ class Partition:
     """A heap over `due`; an entry that `due` no longer has is stale."""
     log: list[Entry] = field(default_factory=list)
     policy: dict[str, str] = field(default_factory=dict)
+    ticket: dict[str, str] = field(default_factory=dict)
     now_ms: int = 0
     frozen: Freeze | None = None
     """In the key `meta`, too."""
@@ -246,6 +248,8 @@ class Partition:
                 self._end_bucket(member, name)
             elif member.startswith("l:"):
                 self._end_lots(name)
+            elif member.startswith("t:"):
+                end_ticket(self, member)
             else:
                 self.hold.pop(name, None)
                 del self.due[member]

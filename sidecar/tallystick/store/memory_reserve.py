@@ -11,6 +11,7 @@ from tallystick.core.reasons import Reason
 from tallystick.core.weigh import decide, weigh
 from tallystick.store.asks import ExtendAsk, Held, Refused, ReserveAsk, Try
 from tallystick.store.memory_partition import Partition
+from tallystick.store.memory_ticket_ends import raised
 
 
 class Opened(NamedTuple):
@@ -29,8 +30,8 @@ def open_wallet(p: Partition, line: WalletLine, account: Account | None = None) 
     return Opened(line, account, came, lapsed)
 
 
-def reserve(p: Partition, plan: Plan, ask: ReserveAsk) -> Held | Refused:
-    """Tries the models in order."""
+def reserve(p: Partition, plan: Plan, ask: ReserveAsk, *, all_ended: bool) -> Held | Refused:
+    """Tries the models in order. Allowances count once `all_ended`, what is due: theirs may be."""
     wallets = [open_wallet(p, line) for line in plan.wallets]
     funds = [amount for each in wallets for amount in (each.account.balance, each.account.held)]
     refusals: list[tuple[Reason, int]] = []
@@ -38,6 +39,9 @@ def reserve(p: Partition, plan: Plan, ask: ReserveAsk) -> Held | Refused:
         taken, values = Taken(each.nano_usd, each.tokens), p.values(each.plan.budgets)
         refusal = Reason.TENANT_SUSPENDED if p.suspended(plan.tenant) else each.refusal
         reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=each.soft)
+        if binds and plan.asks and all_ended and each.soft is None:
+            limits = raised(p, each.plan.budgets)
+            reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=limits)
         if reason:
             refusals.append((reason, binds))
             continue

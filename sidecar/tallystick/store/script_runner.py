@@ -23,6 +23,7 @@ SCRIPTS = (
     *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
     *("credit", "move", "apply_policy", "suspend", "learn", "sweep", "freeze", "thaw"),
     *("make_token", "revoke_token", "list_tokens"),
+    *("open_ticket", "answer_ticket"),
 )
 
 STAMPED = frozenset({"release", "extend", "balance", "charge", "take", "credit", "move", "learn"})
@@ -44,7 +45,7 @@ PASSING = (
 RETRY_S = 0.2
 FAST = Promise()
 SCAN_COUNT = 1_000
-KEYS = 6
+KEYS = 7
 COMMAND_CELLS = 3 + KEYS
 """Of a script's command, before its arguments."""
 

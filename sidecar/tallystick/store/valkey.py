@@ -58,6 +58,7 @@ from tallystick.store.valkey_freezing import FreezingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
+from tallystick.store.valkey_tickets import TicketsOnValkey
 from tallystick.store.valkey_tokens import TokensOnValkey
 
 ALLOW, DENY, AGAIN, REPLAY, MISMATCH, ENDED, UNKNOWN, TOO_OLD = range(8)
@@ -67,7 +68,13 @@ MOST_LINES = 10_000
 
 
 class ValkeyStore(
-    ChargingOnValkey, FreezingOnValkey, HoldsOnValkey, LedgerOnValkey, TenantsOnValkey, TokensOnValkey
+    ChargingOnValkey,
+    FreezingOnValkey,
+    HoldsOnValkey,
+    LedgerOnValkey,
+    TenantsOnValkey,
+    TicketsOnValkey,
+    TokensOnValkey,
 ):
     """Speaks to one Valkey or Redis; nothing is answered before `open`. See `ScriptRunner`."""
 

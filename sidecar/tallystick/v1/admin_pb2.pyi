@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
+from tallystick.v1 import ticket_pb2 as _ticket_pb2
 from tallystick.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -28,6 +29,7 @@ class OnExhausted(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_EXHAUSTED_DENY: _ClassVar[OnExhausted]
     ON_EXHAUSTED_ALERT: _ClassVar[OnExhausted]
     ON_EXHAUSTED_DOWNGRADE: _ClassVar[OnExhausted]
+    ON_EXHAUSTED_TICKET: _ClassVar[OnExhausted]
 HOLD_STATE_UNSPECIFIED: HoldState
 HOLD_STATE_OPEN: HoldState
 HOLD_STATE_EXPIRED: HoldState
@@ -38,6 +40,7 @@ ON_EXHAUSTED_UNSPECIFIED: OnExhausted
 ON_EXHAUSTED_DENY: OnExhausted
 ON_EXHAUSTED_ALERT: OnExhausted
 ON_EXHAUSTED_DOWNGRADE: OnExhausted
+ON_EXHAUSTED_TICKET: OnExhausted
 
 class SuspendTenantRequest(_message.Message):
     __slots__ = ("tenant", "by", "reason")
@@ -322,7 +325,7 @@ class WatchEventsResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., position: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("id", "at", "tenant", "alert", "policy_applied", "tenant_suspended", "tenant_resumed", "funds_granted")
+    __slots__ = ("id", "at", "tenant", "alert", "policy_applied", "tenant_suspended", "tenant_resumed", "funds_granted", "ticket_opened", "ticket_approved", "ticket_rejected", "ticket_ended")
     ID_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +334,10 @@ class Event(_message.Message):
     TENANT_SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     TENANT_RESUMED_FIELD_NUMBER: _ClassVar[int]
     FUNDS_GRANTED_FIELD_NUMBER: _ClassVar[int]
+    TICKET_OPENED_FIELD_NUMBER: _ClassVar[int]
+    TICKET_APPROVED_FIELD_NUMBER: _ClassVar[int]
+    TICKET_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    TICKET_ENDED_FIELD_NUMBER: _ClassVar[int]
     id: str
     at: _timestamp_pb2.Timestamp
     tenant: str
@@ -339,7 +346,33 @@ class Event(_message.Message):
     tenant_suspended: TenantSuspended
     tenant_resumed: TenantResumed
     funds_granted: FundsGranted
-    def __init__(self, id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., policy_applied: _Optional[_Union[PolicyApplied, _Mapping]] = ..., tenant_suspended: _Optional[_Union[TenantSuspended, _Mapping]] = ..., tenant_resumed: _Optional[_Union[TenantResumed, _Mapping]] = ..., funds_granted: _Optional[_Union[FundsGranted, _Mapping]] = ...) -> None: ...
+    ticket_opened: TicketEvent
+    ticket_approved: TicketEvent
+    ticket_rejected: TicketEvent
+    ticket_ended: TicketEvent
+    def __init__(self, id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., policy_applied: _Optional[_Union[PolicyApplied, _Mapping]] = ..., tenant_suspended: _Optional[_Union[TenantSuspended, _Mapping]] = ..., tenant_resumed: _Optional[_Union[TenantResumed, _Mapping]] = ..., funds_granted: _Optional[_Union[FundsGranted, _Mapping]] = ..., ticket_opened: _Optional[_Union[TicketEvent, _Mapping]] = ..., ticket_approved: _Optional[_Union[TicketEvent, _Mapping]] = ..., ticket_rejected: _Optional[_Union[TicketEvent, _Mapping]] = ..., ticket_ended: _Optional[_Union[TicketEvent, _Mapping]] = ...) -> None: ...
+
+class TicketEvent(_message.Message):
+    __slots__ = ("ticket_id", "budget", "group", "unit", "amount", "expires_at", "by", "note", "justification")
+    TICKET_ID_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    ticket_id: str
+    budget: str
+    group: str
+    unit: _budget_pb2.Unit
+    amount: int
+    expires_at: _timestamp_pb2.Timestamp
+    by: str
+    note: str
+    justification: str
+    def __init__(self, ticket_id: _Optional[str] = ..., budget: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., amount: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., note: _Optional[str] = ..., justification: _Optional[str] = ...) -> None: ...
 
 class Alert(_message.Message):
     __slots__ = ("budget", "group", "unit", "percent", "used", "limit", "reservation_id", "window_start", "window_end")

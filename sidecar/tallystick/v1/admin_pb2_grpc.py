@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from tallystick.v1 import admin_pb2 as tallystick_dot_v1_dot_admin__pb2
+from tallystick.v1 import ticket_pb2 as tallystick_dot_v1_dot_ticket__pb2
 from tallystick.v1 import token_pb2 as tallystick_dot_v1_dot_token__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -65,6 +66,26 @@ class AdminServiceStub:
                 '/tallystick.v1.AdminService/ThawPartition',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.FromString,
+                _registered_method=True)
+        self.ListTickets = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListTickets',
+                request_serializer=tallystick_dot_v1_dot_ticket__pb2.ListTicketsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_ticket__pb2.ListTicketsResponse.FromString,
+                _registered_method=True)
+        self.GetTicket = channel.unary_unary(
+                '/tallystick.v1.AdminService/GetTicket',
+                request_serializer=tallystick_dot_v1_dot_ticket__pb2.GetTicketRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_ticket__pb2.GetTicketResponse.FromString,
+                _registered_method=True)
+        self.ApproveTicket = channel.unary_unary(
+                '/tallystick.v1.AdminService/ApproveTicket',
+                request_serializer=tallystick_dot_v1_dot_ticket__pb2.ApproveTicketRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_ticket__pb2.ApproveTicketResponse.FromString,
+                _registered_method=True)
+        self.RejectTicket = channel.unary_unary(
+                '/tallystick.v1.AdminService/RejectTicket',
+                request_serializer=tallystick_dot_v1_dot_ticket__pb2.RejectTicketRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_ticket__pb2.RejectTicketResponse.FromString,
                 _registered_method=True)
         self.ListHolds = channel.unary_unary(
                 '/tallystick.v1.AdminService/ListHolds',
@@ -190,6 +211,41 @@ class AdminServiceServicer:
         answered: from where it is, in a new epoch, on every sidecar within a
         second. What was lost stays lost, but for holds whose tallies come back
         with their Settle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTickets(self, request, context):
+        """The tickets of a tenant, in the order in which they were opened. Those that
+        have ended are known until the retention has passed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTicket(self, request, context):
+        """One ticket; waits for the answer to it, if so wished. NOT_FOUND when there
+        is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveTicket(self, request, context):
+        """Gives the budget of a ticket an allowance, in its group and window, once:
+        calls of anyone in the group may use it until it is spent, or ends; or
+        gives a wallet a credit. The same again changes nothing; another answer
+        after the first is FAILED_PRECONDITION, and so is one that comes too late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectTicket(self, request, context):
+        """Refuses what a ticket asks for. Calls that its budget has no room for are
+        told so, in its group, until its window ends. The same again, and another
+        answer, as with ApproveTicket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -351,6 +407,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ThawPartition,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.SerializeToString,
+            ),
+            'ListTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTickets,
+                    request_deserializer=tallystick_dot_v1_dot_ticket__pb2.ListTicketsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_ticket__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'GetTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTicket,
+                    request_deserializer=tallystick_dot_v1_dot_ticket__pb2.GetTicketRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_ticket__pb2.GetTicketResponse.SerializeToString,
+            ),
+            'ApproveTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveTicket,
+                    request_deserializer=tallystick_dot_v1_dot_ticket__pb2.ApproveTicketRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_ticket__pb2.ApproveTicketResponse.SerializeToString,
+            ),
+            'RejectTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectTicket,
+                    request_deserializer=tallystick_dot_v1_dot_ticket__pb2.RejectTicketRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_ticket__pb2.RejectTicketResponse.SerializeToString,
             ),
             'ListHolds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListHolds,
@@ -569,6 +645,114 @@ class AdminService:
             '/tallystick.v1.AdminService/ThawPartition',
             tallystick_dot_v1_dot_admin__pb2.ThawPartitionRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.ThawPartitionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListTickets',
+            tallystick_dot_v1_dot_ticket__pb2.ListTicketsRequest.SerializeToString,
+            tallystick_dot_v1_dot_ticket__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/GetTicket',
+            tallystick_dot_v1_dot_ticket__pb2.GetTicketRequest.SerializeToString,
+            tallystick_dot_v1_dot_ticket__pb2.GetTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ApproveTicket',
+            tallystick_dot_v1_dot_ticket__pb2.ApproveTicketRequest.SerializeToString,
+            tallystick_dot_v1_dot_ticket__pb2.ApproveTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/RejectTicket',
+            tallystick_dot_v1_dot_ticket__pb2.RejectTicketRequest.SerializeToString,
+            tallystick_dot_v1_dot_ticket__pb2.RejectTicketResponse.FromString,
             options,
             channel_credentials,
             insecure,

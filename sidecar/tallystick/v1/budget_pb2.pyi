@@ -16,6 +16,16 @@ class Result(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESULT_UNSPECIFIED: _ClassVar[Result]
     RESULT_ALLOW: _ClassVar[Result]
     RESULT_DENY: _ClassVar[Result]
+    RESULT_HOLD: _ClassVar[Result]
+
+class TicketState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TICKET_STATE_UNSPECIFIED: _ClassVar[TicketState]
+    TICKET_STATE_OPEN: _ClassVar[TicketState]
+    TICKET_STATE_APPROVED: _ClassVar[TicketState]
+    TICKET_STATE_REJECTED: _ClassVar[TicketState]
+    TICKET_STATE_EXPIRED: _ClassVar[TicketState]
+    TICKET_STATE_ENDED: _ClassVar[TicketState]
 
 class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -60,6 +70,13 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 RESULT_UNSPECIFIED: Result
 RESULT_ALLOW: Result
 RESULT_DENY: Result
+RESULT_HOLD: Result
+TICKET_STATE_UNSPECIFIED: TicketState
+TICKET_STATE_OPEN: TicketState
+TICKET_STATE_APPROVED: TicketState
+TICKET_STATE_REJECTED: TicketState
+TICKET_STATE_EXPIRED: TicketState
+TICKET_STATE_ENDED: TicketState
 REASON_UNSPECIFIED: Reason
 REASON_TENANT_SUSPENDED: Reason
 REASON_MODEL_NOT_ALLOWED: Reason
@@ -166,7 +183,7 @@ class ProviderRequest(_message.Message):
     def __init__(self, api: _Optional[_Union[ProviderRequest.Api, str]] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class ReserveRequest(_message.Message):
-    __slots__ = ("tenant", "reservation_id", "subject", "model", "provider", "tokens", "cost", "request", "ttl")
+    __slots__ = ("tenant", "reservation_id", "subject", "model", "provider", "tokens", "cost", "request", "ttl", "justification", "wait")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +193,8 @@ class ReserveRequest(_message.Message):
     COST_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     reservation_id: str
     subject: Subject
@@ -185,7 +204,54 @@ class ReserveRequest(_message.Message):
     cost: Cost
     request: ProviderRequest
     ttl: _duration_pb2.Duration
-    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., tokens: _Optional[_Union[TokenEstimate, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., request: _Optional[_Union[ProviderRequest, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    justification: str
+    wait: _duration_pb2.Duration
+    def __init__(self, tenant: _Optional[str] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[_Union[Subject, _Mapping]] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., tokens: _Optional[_Union[TokenEstimate, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., request: _Optional[_Union[ProviderRequest, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., justification: _Optional[str] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Ticket(_message.Message):
+    __slots__ = ("id", "state", "budget", "group", "unit", "limit", "asked", "shortfall", "model", "subject", "justification", "opened_at", "expires_at", "answered_at", "allowance", "by", "note")
+    class SubjectEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_AT_FIELD_NUMBER: _ClassVar[int]
+    ALLOWANCE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    state: TicketState
+    budget: str
+    group: str
+    unit: Unit
+    limit: int
+    asked: int
+    shortfall: int
+    model: str
+    subject: _containers.ScalarMap[str, str]
+    justification: str
+    opened_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    answered_at: _timestamp_pb2.Timestamp
+    allowance: int
+    by: str
+    note: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[TicketState, str]] = ..., budget: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., limit: _Optional[int] = ..., asked: _Optional[int] = ..., shortfall: _Optional[int] = ..., model: _Optional[str] = ..., subject: _Optional[_Mapping[str, str]] = ..., justification: _Optional[str] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., allowance: _Optional[int] = ..., by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class BudgetState(_message.Message):
     __slots__ = ("name", "group", "unit", "limit", "spent", "held", "remaining", "window_start", "window_end", "threshold_percent", "enforced", "ceiling", "rolling")
@@ -310,7 +376,7 @@ class Downgrade(_message.Message):
     def __init__(self, asked_model: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., budget: _Optional[str] = ..., wallet: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ReserveResponse(_message.Message):
-    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade", "store_away")
+    __slots__ = ("result", "reservation_id", "tally", "expires_at", "cost", "wallet", "wallet_group", "model", "price_version", "budgets", "refusal", "downgrade", "store_away", "ticket")
     RESULT_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     TALLY_FIELD_NUMBER: _ClassVar[int]
@@ -324,6 +390,7 @@ class ReserveResponse(_message.Message):
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     DOWNGRADE_FIELD_NUMBER: _ClassVar[int]
     STORE_AWAY_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     result: Result
     reservation_id: str
     tally: bytes
@@ -337,7 +404,8 @@ class ReserveResponse(_message.Message):
     refusal: Refusal
     downgrade: Downgrade
     store_away: bool
-    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ..., store_away: _Optional[bool] = ...) -> None: ...
+    ticket: Ticket
+    def __init__(self, result: _Optional[_Union[Result, str]] = ..., reservation_id: _Optional[str] = ..., tally: _Optional[bytes] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., wallet: _Optional[str] = ..., wallet_group: _Optional[str] = ..., model: _Optional[str] = ..., price_version: _Optional[str] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., downgrade: _Optional[_Union[Downgrade, _Mapping]] = ..., store_away: _Optional[bool] = ..., ticket: _Optional[_Union[Ticket, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

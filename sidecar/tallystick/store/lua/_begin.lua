@@ -1,7 +1,7 @@
 -- The start of every script: the partition's keys, its clock and its sequence.
 --
--- KEYS  1 meta  2 count  3 hold  4 due  5 log  6 policy: all of one partition,
---       always all six, so that every script is cluster-clean.
+-- KEYS  1 meta  2 count  3 hold  4 due  5 log  6 policy  7 ticket: all of one
+--       partition, always all seven, so that every script is cluster-clean.
 -- Amounts are decimal texts; times are numbers of Unix milliseconds.
 local META, COUNT, HOLD, DUE, LOG, POLICY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local call, format = redis.call, string.format

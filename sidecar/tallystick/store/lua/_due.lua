@@ -4,6 +4,7 @@
 --   w:COUNTER      a window's counters, dropped once nothing is held in them
 --   b:COUNTER:s@N  a sub-bucket that leaves its rolling window
 --   l:COUNTER      a wallet's lots, of which some expire
+--   t:FIELD        a ticket: unanswered, or its allowance ends; then it is forgotten
 local RETRY_MS = 3600000 -- a window with open holds is looked at again in an hour
 
 local function expire(member, field, hold, retention_ms)
@@ -68,6 +69,9 @@ local function end_members(members, retention_ms)
       end_bucket(member, field)
     elseif kind == 'l' then
       end_lots(field)
+    elseif kind == 't' then
+      -- include _tickets
+      end_ticket(member, field, retention_ms)
     else
       call('HDEL', HOLD, field)
       call('ZREM', DUE, member)

@@ -2,9 +2,10 @@
 --
 -- A wallet's line: {counter, unit}, and its grant (see _grants). What a new period
 -- grants is counted here, and written by the first call that it pays.
-local WALLETS, TRIES, FIRST_TRY, OF_A_TRY = 6, 7, 8, 6
+local WALLETS, TRIES, FIRST_TRY, OF_A_TRY = 6, 7, 9, 6
 local wallets, funds, accounts, of_tries = cjson.decode(ARGV[WALLETS]), {}, {}, tonumber(ARGV[TRIES])
 local first_call, of_a_call = FIRST_TRY + OF_A_TRY * of_tries, 4 + 3 * of_tries
+local asks, more = ARGV[8] == '1', nil -- whether budgets may have allowances; see `end_some`
 local many = #ARGV >= first_call + of_a_call
 
 local function add_budget_fields(fields, budgets)
@@ -94,6 +95,10 @@ local function try(t, at)
     return false
   end
   t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, t.limits, t.room)
+  if t.reason and asks and not more and not t.limits then -- an allowance that is due counts no more
+    local limits = rare().raised(t.budgets)
+    if limits then t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, limits) end
+  end
   if t.reason then return false end
   if refusal == 0 and t.pays then t.payer = payer_of(t.amounts) end
   if refusal == 0 and t.payer then return true end

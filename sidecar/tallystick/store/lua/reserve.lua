@@ -6,6 +6,7 @@
 --
 -- ARGV  1 tenant  2 policy version  3 valid from  4 valid until (ms, exclusive)
 --   5 retention ms  6 the wallets, as JSON (see _tries)  7 the number of tries
+--   8 whether a budget may have an allowance ('1' or '0')
 --   then what the plan says of each try, the first being the model that was asked for:
 --   1 whether wallets pay ('1' or '0')  2 limits to weigh against instead of the ceilings,
 --   as JSON, or ''; a first try that has them is made again without, last
@@ -29,7 +30,7 @@ local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
 local defined
 local function rare()
   if not defined then
-    -- include _ends _grants
+    -- include _ends _grants _allowance
     -- The answer to a call that was held before.
     local function replay(record, content)
       local before = read_hold(record)
@@ -38,14 +39,16 @@ local function rare()
       return {3, record}
     end
     defined = {replay = replay, end_members = end_members, open_account = open_account,
-      keep_account = keep_account, renew = renew, append_grant = append_grant, retire_at = retire_at, tell = tell}
+      keep_account = keep_account, renew = renew, append_grant = append_grant, retire_at = retire_at, tell = tell,
+      raised = raised}
   end
   return defined
 end
 -- include _room _tries _holding
 
 local fields, replies = {}, {}
-local known, more -- the records of these fields; whether more may be due (nil: nobody has looked)
+local known -- the records of these fields
+-- `more`: whether more may be due (nil: nobody has looked)
 
 -- Ends what is due, at most `limit`; whatever was read is read anew then.
 local function end_some(limit)
