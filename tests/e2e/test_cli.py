@@ -812,6 +812,7 @@ COMMANDS = (
     *("tenant suspend", "tenant resume", "tenant list", "hold list", "hold resolve", "ledger tail"),
     *("balance", "reserve", "explain", "settle", "release", "extend", "version"),
     *("envoy config", "envoy check"),
+    *("ticket list", "ticket show", "ticket approve", "ticket reject", "ticket wait"),
 )
 
 

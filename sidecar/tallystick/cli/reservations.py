@@ -69,8 +69,7 @@ def reserve(
 ) -> None:
     """Set the estimated cost of a call aside, or hear why not.
 
-    Exits with 0 for ALLOW and with 10 for DENY and HOLD. After an ALLOW it prints the command to settle with;
-    nothing is remembered here.
+    Exits with 0 for ALLOW, else with 10. After an ALLOW it prints the command to settle with.
     """
     from tallystick.v1 import budget_pb2 as pb
 

@@ -147,10 +147,7 @@ def approve(
     actor: Actor,
     connection: AdminConnection,
 ) -> None:
-    """Give a budget more room, once, in the ticket's group and window.
-
-    Calls of anyone in the group may use it. The same again changes nothing.
-    """
+    """Give a budget more room, once, in the ticket's group and window."""
     from tallystick.v1 import ticket_pb2
 
     room = read_amount("AMOUNT", amount, requests=True)

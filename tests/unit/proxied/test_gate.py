@@ -10,7 +10,10 @@ from structlog.testing import capture_logs
 
 from tallystick.core.consumer_keys import hash_key, make_key
 from tallystick.core.errors import StoreUnavailable
+from tallystick.core.policy import Unit
+from tallystick.engine.calls import AnswerCall
 from tallystick.proxied.calls import Allowed, Ending, Passed, Turned
+from tallystick.store.ticket_asks import AnswerKind
 from tests.servers import until
 from tests.unit.proxied.counter import CHAT, CHAT_PATH, KEY, POLICY, Counter
 
@@ -321,3 +324,25 @@ async def test_a_proxy_that_leaves_before_the_verdict_holds_nothing(counter: Cou
     with pytest.raises(asyncio.CancelledError):
         await asking
     await until(lambda: store.asked["release"] == 1 and counter.office.held() == held)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_call_without_room_is_told_its_ticket(counter: Counter, answered: bool) -> None:
+    await counter.office.apply(POLICY.replace("window: day", "window: total, on_exhausted: ticket"))
+    for _ in range(9):
+        await counter.allowed()
+    first, second = [await counter.turned() for _ in range(2)]
+    assert (first.status, first.reason) == (429, "BUDGET_EXHAUSTED")
+    ticket_id = dict(first.headers)["x-tallystick-ticket"]
+    assert dict(second.headers)["x-tallystick-ticket"] == ticket_id
+    assert f"ticket {ticket_id} asks for more" in json.loads(first.body)["error"]["message"]
+    if answered:
+        answer = AnswerCall("acme", ticket_id, AnswerKind.APPROVE, "ann", "", 10**9, Unit.NANO_USD)
+        await counter.office.administration.tickets.answer(answer)
+        await counter.allowed()
+    else:
+        answer = AnswerCall("acme", ticket_id, AnswerKind.REJECT, "ann", "not today")
+        await counter.office.administration.tickets.answer(answer)
+        refused = await counter.turned()
+        assert dict(refused.headers)["x-tallystick-ticket"] == ticket_id
+        assert "rejected by ann: not today" in json.loads(refused.body)["error"]["message"]
