@@ -10,7 +10,7 @@ from tallystick.core.lots import Account, Lot
 from tallystick.core.money import usd_text
 from tallystick.core.plan import SLOTS, BudgetLine, Plan, Taken, WalletLine, alert_steps
 from tallystick.core.policy import Unit
-from tallystick.core.reasons import Reason
+from tallystick.core.reasons import FIXED_MESSAGES, Reason
 from tallystick.core.tickets import Ticket, TicketState
 from tallystick.core.usage import Usage
 
@@ -275,16 +275,6 @@ UNIT_NAMES = {
     Unit.TOKENS: "tokens",
     Unit.REQUESTS: "requests",
     Unit.CONCURRENT: "concurrent",
-}
-
-FIXED_MESSAGES = {
-    Reason.TENANT_SUSPENDED: "the tenant is suspended; an administrator can resume it",
-    Reason.MODEL_NOT_ALLOWED: "the policy's models do not let this model through",
-    Reason.PRICE_UNKNOWN: "this model has no price; declare one in the policy's prices, or a ceiling",
-    Reason.NO_BUDGET_MATCHED: (
-        "no wallet and no budget covers this call; apply a policy that has one, or set unmatched: allow"
-    ),
-    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject, or for a cost in this unit",
 }
 
 

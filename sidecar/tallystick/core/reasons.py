@@ -25,6 +25,18 @@ class Reason(IntEnum):
 LOOP_DIMENSIONS = frozenset({"session", "prompt"})
 
 
+FIXED_MESSAGES = {
+    Reason.TENANT_SUSPENDED: "the tenant is suspended; an administrator can resume it",
+    Reason.MODEL_NOT_ALLOWED: "the policy's models do not let this model through",
+    Reason.PRICE_UNKNOWN: "this model has no price; declare one in the policy's prices, or a ceiling",
+    Reason.NO_BUDGET_MATCHED: (
+        "no wallet and no budget covers this call; apply a policy that has one, or set unmatched: allow"
+    ),
+    Reason.INSUFFICIENT_FUNDS: "no wallet of the cascade is for this subject, or for a cost in this unit",
+}
+"""Of reasons that no counter decides."""
+
+
 def reason_of(budget: Budget) -> Reason:
     """The reason that this budget refuses with; `NONE` when it never does."""
     if budget.on_exhausted is OnExhausted.ALERT:

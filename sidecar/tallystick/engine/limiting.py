@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tallystick.core.decision import FIXED_MESSAGES, NOTHING, BudgetState, Refusal, explain_refusal, too_small
+from tallystick.core.decision import NOTHING, BudgetState, Refusal, explain_refusal, too_small
 from tallystick.core.errors import StoreUnavailable
 from tallystick.core.hold import hold_body
 from tallystick.core.plan import SLOTS, Plan, Taken
 from tallystick.core.policy import Unit
-from tallystick.core.reasons import Reason
+from tallystick.core.reasons import FIXED_MESSAGES, Reason
 from tallystick.core.subject import subject_text
 from tallystick.core.weigh import weigh
 from tallystick.engine.calls import ChargeCall, Cost, HitKind, Hits

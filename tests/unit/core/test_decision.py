@@ -4,7 +4,6 @@ import pytest
 
 from tallystick.core.decision import (
     CONCURRENCY_RETRY_MS,
-    FIXED_MESSAGES,
     BudgetState,
     Decision,
     Refusal,
@@ -17,7 +16,7 @@ from tallystick.core.hold import Hold, State, hold_body
 from tallystick.core.matching import make_plan
 from tallystick.core.plan import BudgetLine, Plan, Taken
 from tallystick.core.policy import Budget, Policy, Unit, WalletTemplate, used_dimensions
-from tallystick.core.reasons import Reason
+from tallystick.core.reasons import FIXED_MESSAGES, Reason
 from tallystick.core.subject import Subject
 from tallystick.core.windows import Span, Window
 
