@@ -837,7 +837,7 @@ def test_help_has_an_example_that_the_reference_has_too(cli: Cli, command: str) 
 
 def test_the_exit_codes_are_in_the_help(cli: Cli) -> None:
     text = cli.text("--help")
-    assert has_line(text, r" *10  DENY")
+    assert has_line(text, r" *10  DENY, or HOLD: a ticket is open")
     assert all(f" {command.split()[0]} " in text for command in COMMANDS)
 
 

@@ -124,6 +124,19 @@ def test_an_approval_is_spent_once_and_given_once(caller: Caller) -> None:
     assert caller.reserve(5, subject=SEARCH).result == pb.RESULT_ALLOW
 
 
+def test_a_dry_run_counts_what_was_approved(caller: Caller) -> None:
+    full(caller)
+    approve(caller, held(caller).ticket.id)
+    for amount, result in ((25, pb.RESULT_ALLOW), (26, DENY)):
+        request = pb.ExplainRequest(call=caller.ask(amount, subject=SEARCH))
+        told = caller.budgets.Explain(request, timeout=LONG_S)
+        assert told.result == result
+        assert [(step.budget.ceiling, step.fits) for step in told.steps][:1] == [
+            (125, result == pb.RESULT_ALLOW)
+        ]
+    assert len(listed(caller)) == 1
+
+
 def test_a_rejection_is_told_with_its_reason(caller: Caller) -> None:
     full(caller)
     ticket_id = held(caller).ticket.id

@@ -128,6 +128,12 @@ class Plan:
         return any(line.asks for plan in (self, *self.rungs) for line in plan.budgets)
 
     @cached_property
+    def allowances(self) -> tuple[str, ...]:
+        """Where the allowance of each budget is kept; empty where none can have one."""
+        asks = any(line.asks for line in self.budgets)
+        return tuple(f"{line.counter}:x" for line in self.budgets) if asks else ()
+
+    @cached_property
     def body_parts(self) -> tuple[str, str, str, str]:
         """The body of a hold's record: up to its budgets, these, up to the subject, and after it."""
         price = quoted(self.price.pack() if self.price else "")

@@ -246,7 +246,7 @@ class Engine:
             tries = tries_of(plan, estimate, "")
             states: list[Counters] = []
             for each in dict.fromkeys(one.plan for one in tries):
-                reply = await self._store.balance(each)
+                reply = await self._store.balance(each, each.allowances)
                 if isinstance(reply, Again):
                     rules = await self._planner.again(call.tenant, reply.now_ms, reply.policy_version)
                     break

@@ -66,10 +66,13 @@ def explain(
     refusals: list[tuple[Reason, int]] = []
     told = 0 if tries[0].soft is None else len(tries) - 1
     for each in tries:
-        values, taken = of_plan[each.plan].values, Taken(each.nano_usd, each.tokens)
+        weighed, values, taken = each, of_plan[each.plan].values, Taken(each.nano_usd, each.tokens)
         refusal = Reason.TENANT_SUSPENDED if of_plan[plan].suspended else each.refusal
         reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=each.soft)
-        steps += _steps(each, values, wallets, (reason, binds, payer))
+        if binds and each.soft is None and any(of_plan[each.plan].parts):
+            weighed = _raised(each, of_plan[each.plan])
+            reason, binds, payer = decide(each.plan, refusal, values, taken, funds=funds, soft=weighed.soft)
+        steps += _steps(weighed, values, wallets, (reason, binds, payer))
         if not reason:
             downgrade = _downgrade(plan, each, refusals)
             version = plan.policy_version
@@ -92,6 +95,12 @@ def refusal_of(plan: Plan, refused: Refused, taken: Taken, room_ms: int) -> Refu
         refused.reason, refused.binds, wallets=plan.wallets, lines=plan.budgets,
         values=refused.values, taken=taken, now_ms=refused.stamp.now_ms, room_ms=room_ms,
     )  # fmt: skip
+
+
+def _raised(each: Try, counters: Counters) -> Try:
+    """The same, weighed against what approved tickets add to the ceilings."""
+    lines = zip(each.plan.budgets, counters.parts, strict=True)
+    return each._replace(soft=tuple(line.ceiling + more for line, more in lines))
 
 
 def _steps(
