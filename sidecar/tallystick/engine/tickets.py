@@ -42,7 +42,10 @@ class Tickets:
             line = decision.bound
             if line is None or not line.asks:
                 return decision
-            ticket = await self._open(call, decision, line)
+            try:
+                ticket = await self._open(call, decision, line)
+            except StoreUnavailable:
+                return decision  # the refusal stands, without a ticket
             if ticket is not None:
                 return decision
             decision = await self._engine.reserve(call)
