@@ -1,11 +1,11 @@
 """From requests about tickets to calls, as `reading` does."""
 
 from tallystick.core.errors import InvalidArgument
-from tallystick.core.subject import MAX_VALUE_BYTES, check_text
+from tallystick.core.subject import check_text
 from tallystick.core.tickets import Ticket
 from tallystick.engine.calls import AnswerCall, TicketsCall, WalletRef
 from tallystick.engine.paging import Cut
-from tallystick.services.permissions import OPERATOR, current_caller
+from tallystick.services.permissions import OPERATOR, current_caller, signed
 from tallystick.services.reading import MAX_ID_BYTES, read_tenant
 from tallystick.services.writing_states import UNITS
 from tallystick.services.writing_tickets import STATES, write_ticket
@@ -74,10 +74,7 @@ def read_reject(request: pb.RejectTicketRequest) -> AnswerCall:
 def _by(said: str) -> str:
     """Who answers: the caller, where it is known who calls; beside whom it says to speak for."""
     check_text("by", said)
-    caller = current_caller()
-    if caller is None or said == caller.name or (said and caller is OPERATOR):
-        return said
-    return f"{said} ({caller.name})"[:MAX_VALUE_BYTES] if said else caller.name
+    return signed(said) or (OPERATOR.name if current_caller() is OPERATOR else "")
 
 
 def write_tickets(cut: Cut[Ticket]) -> pb.ListTicketsResponse:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from tallystick.core.callers import EVERY_TENANT, Caller, Role
 from tallystick.core.errors import PermissionDenied
-from tallystick.core.subject import LABEL_PREFIX
+from tallystick.core.subject import LABEL_PREFIX, MAX_VALUE_BYTES
 from tallystick.policyfile import load_policy
 
 SUBJECT = "tallystick.v1.Subject"
@@ -97,9 +97,6 @@ RULES: dict[str, dict[str, Rule]] = {
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": OPEN},
 }
 
-OPERATOR = Caller("the operator", EVERY_TENANT, frozenset(Role))
-"""Who can open the admin socket, which only its owner can, and brings no token."""
-
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Who makes this call; None where nobody is asked."""
 
@@ -179,9 +176,9 @@ def current_caller() -> Caller | None:
 def signed(said: str) -> str:
     """Who does what goes into the ledger: as the request says, and the caller where somebody is one."""
     caller = _caller.get()
-    if caller is None or caller is OPERATOR:
+    if caller is None or caller is OPERATOR or said == caller.name:
         return said
-    return f"{said} ({caller.name})" if said else caller.name
+    return f"{said} ({caller.name})"[:MAX_VALUE_BYTES] if said else caller.name
 
 
 def judge_item(request: Any) -> None:
