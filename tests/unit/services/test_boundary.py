@@ -74,6 +74,7 @@ EXAMPLES = {
     errors.Overloaded("many"): grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Draining("draining"): grpc.StatusCode.UNAVAILABLE,
     errors.StoreUnavailable("away"): grpc.StatusCode.UNAVAILABLE,
+    errors.StoreFrozen("the partition went back"): grpc.StatusCode.UNAVAILABLE,
     errors.StoreUnusable("of no use"): grpc.StatusCode.UNAVAILABLE,
 }
 
