@@ -1,6 +1,7 @@
 """Callers that go on whatever happens: what has no answer is asked again with the same id."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tallystick.core.errors import StoreUnavailable
+from tallystick.core.errors import StoreFrozen, StoreUnavailable
 from tallystick.core.policy import WalletTemplate
 from tallystick.store.asks import Held, Replayed
 from tallystick.store.base import Store
@@ -32,9 +33,13 @@ class _Now:
 
 
 class Load:
-    """Callers of several tenants, who reserve, and settle what they got."""
+    """Callers of several tenants, who reserve, and settle what they got.
 
-    def __init__(self, store: Store, tenants: int) -> None:
+    `thaws`: an administrator lets partitions go on that lost what was answered.
+    """
+
+    def __init__(self, store: Store, tenants: int, *, thaws: bool = False) -> None:
+        self._store, self._thaws = store, thaws
         parts = (WalletTemplate("org"), budget("d", FUNDS))
         self.desks = [
             Desk(cast(Any, _Now()), store, policy_of(*parts, tenant=f"tenant-{n}")) for n in range(tenants)
@@ -88,6 +93,13 @@ class Load:
         while True:
             try:
                 return await ask()
+            except StoreFrozen:
+                if not self._thaws:
+                    raise
+                for partition in list(self._store.frozen):
+                    with contextlib.suppress(StoreUnavailable):
+                        await self._store.thaw(partition, "ann", "a failover lost it")
+                await asyncio.sleep(0.01)
             except StoreUnavailable as error:
                 self.refusals[str(error).split(":")[0]] += 1
                 await asyncio.sleep(0.05)

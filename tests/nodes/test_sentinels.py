@@ -27,7 +27,7 @@ async def test_a_master_that_sentinels_replaced_is_left_before_it_knows_of_that(
     sentinels: Sentinels, connect: Connect
 ) -> None:
     store = await connect(sentinels.url, PARTITIONS)
-    load = Load(store, 4)
+    load = Load(store, 4, thaws=True)  # not all had reached the replica
     await load.start(16)
     await load.more(200)
     before, wire = sentinels.master, store._runner.nodes.wires[0]
@@ -44,7 +44,7 @@ async def test_a_demoted_master_answers_readonly_and_the_new_one_is_looked_for(
 ) -> None:
     monkeypatch.setattr("tallystick.store.nodes.FOLLOW_S", 1_000.0)  # nothing else tells of it
     store = await connect(sentinels.url, PARTITIONS)
-    load = Load(store, 4)
+    load = Load(store, 4, thaws=True)  # not all had reached the replica
     await load.start(16)
     await load.more(200)
     old, new = sentinels.nodes[:2]

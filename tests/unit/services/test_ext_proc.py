@@ -9,7 +9,7 @@ import grpc
 import pytest
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, ProcessingResponse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.errors import Draining, StoreUnavailable
@@ -226,6 +226,7 @@ async def test_compressed_answers_are_read() -> None:
     assert (gate.ending.usage, gate.ending.complete) == (REPORTED, True)
 
 
+@settings(deadline=None)  # a busy machine may be slow
 @given(st.integers(0, len(WHOLE)), st.integers(1, 60))
 def test_wherever_the_answer_breaks_off_what_passed_is_told(passed: int, size: int) -> None:
     seen = [part(WHOLE[at : min(at + size, passed)]) for at in range(0, passed, size)]
