@@ -44,9 +44,11 @@ class Books:
         """Empties the store, as one that was thawed after it had lost everything: in a new epoch."""
         keys = [partition_keys(partition)[0] for partition in range(self.partitions)]
         epochs = [int(self.raw.hget(key, "epoch") or 1) for key in keys]
-        self.raw.flushall()
+        pipe = self.raw.pipeline(transaction=True)  # between the two, a sweep would freeze what it sees
+        pipe.flushall()
         for key, epoch in zip(keys, epochs, strict=True):
-            self.raw.hset(key, "epoch", str(epoch + 1))
+            pipe.hset(key, "epoch", str(epoch + 1))
+        pipe.execute()
 
     def state(self, partition: int) -> State:
         meta, count, hold, due, log, policy, ticket = partition_keys(partition)
