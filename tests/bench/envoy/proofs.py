@@ -39,7 +39,7 @@ class Proof:
         self._way = way
         self._store = sidecar.store
         partitions = int(self._store.hget(partition_keys(0)[0], "partitions"))
-        self._meta, _, _, _, self._log, _ = partition_keys(partition_of(direct.TENANT, partitions))
+        self._meta, _, _, _, self._log, *_ = partition_keys(partition_of(direct.TENANT, partitions))
         self._next = "-"
         self._ledger: Counted = Counter()
         self._before = self._counted()
