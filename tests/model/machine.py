@@ -38,6 +38,7 @@ from tallystick.store.asks import (
 )
 from tallystick.store.base import Store
 from tallystick.store.hold_places import ResolveAsk, ResolveKind
+from tallystick.store.tenant_states import PolicyNote
 from tallystick.store.ticket_asks import AnswerAsk, AnswerKind, TicketAsk
 from tests.model.worlds import (
     AMOUNTS,
@@ -489,10 +490,13 @@ class Stores(RuleBasedStateMachine):
         if index >= len(POLICIES):
             return
         expected = None if off is None else self.policies[tenant][1] + off
-        reply = self.world.both(lambda store: store.apply_policy(tenant, f"document {index}", expected))
+        note = PolicyNote("ann", "é/why", index % 3)
+        reply = self.world.both(lambda store: store.apply_policy(tenant, f"document {index}", expected, note))
         if type(reply[0]) is int:
             self.policies[tenant] = (index, reply[0])
         self.world.both(lambda store: store.policy(tenant))
+        self.world.both(lambda store: store.policy(tenant, index))
+        self.world.both(lambda store: store.policy_history(tenant))
 
     @rule(
         which=KNOWN, kind=st.sampled_from(ResolveKind), nano_usd=st.one_of(SMALL, st.none()),

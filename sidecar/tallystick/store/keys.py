@@ -19,7 +19,8 @@ one slot. A tenant hashes to one partition; every script takes all seven keys.
     ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER,
                            b:COUNTER:s@N, l:COUNTER, t:FIELD (`lua/_due.lua`)
     ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
-    ts:{p}:policy  hash    TENANT:VERSION → the policy document
+    ts:{p}:policy  hash    TENANT:VERSION → the policy document, of the newest versions;
+                           TENANT:VERSION:n → when, by whom, and why (`lua/apply_policy.lua`)
     ts:{p}:ticket  hash    TENANT:t:ID → a ticket's record (`core.tickets`);
                            a budget's counter → the id of its latest ticket
 """
