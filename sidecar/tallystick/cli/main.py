@@ -21,7 +21,8 @@ from tallystick.cli.holds import list_holds, resolve
 from tallystick.cli.keys import create, key_hash
 from tallystick.cli.ledger import tail
 from tallystick.cli.options import register
-from tallystick.cli.policies import apply, show_policy, validate
+from tallystick.cli.policy_commands import HELP as POLICY_HELP
+from tallystick.cli.policy_commands import add_policy_commands
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
 from tallystick.cli.stores import status, thaw
@@ -83,10 +84,7 @@ register(
     "    --provider vllm:compatible=http://10.0.0.7:8000 --policy acme.yaml",
 )
 register(app, demo, "tallystick demo", "tallystick demo --envoy")
-policy = _group("policy", "Check a policy, put it in force, show the one in force.")
-register(policy, validate, "tallystick policy validate acme.yaml")
-register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
-register(policy, show_policy, "tallystick policy show acme", name="show")
+add_policy_commands(_group("policy", POLICY_HELP))
 key = _group("key", "The keys of consumers, who call over HTTP.")
 register(
     key,

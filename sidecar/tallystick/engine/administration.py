@@ -18,10 +18,10 @@ from tallystick.engine.ledger_tail import LedgerTail
 from tallystick.engine.paging import Cut, Page, Pages
 from tallystick.engine.partitions import Partitions
 from tallystick.engine.planner import Planner
+from tallystick.engine.policies import ApplyCall, Policies
 from tallystick.engine.tenants import Tenants
 from tallystick.engine.ticket_answers import TicketAnswers
-from tallystick.policyfile import load_policy
-from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
+from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind
 from tallystick.store.base import Store
 
 
@@ -44,6 +44,7 @@ class Administration:
         self._planner = planner
         self.pages = Pages()
         self.tenants = Tenants(store, self.pages)
+        self.policies = Policies(store, planner, self.pages)
         self.partitions = Partitions(store)
         self.tail = LedgerTail(store, planner.clock, self.pages)
         self.holds = Holds(store, planner.clock, self.pages)
@@ -135,14 +136,7 @@ class Administration:
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""
-        tenant = load_policy(document).tenant
-        version, changed = await self._store.apply_policy(tenant, document, expected)
-        await self._planner.load(tenant)
-        return tenant, version, changed
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """The policy in force."""
-        return await self._store.policy(tenant)
+        return await self.policies.apply(ApplyCall(document, expected))
 
 
 def _line(policy: Policy, ref: WalletRef, unit: Unit | None, now_ms: int, place: str = "") -> WalletLine:

@@ -209,6 +209,11 @@ class Metrics:
         self.waiting_for_tickets = Gauge(
             "tallystick_waiting_for_tickets", "Calls that wait for a ticket.", registry=self.registry
         )
+        self.policies_unreadable = Gauge(
+            "tallystick_policies_unreadable",
+            "Tenants whose policy in force can't be read: the one before it decides.",
+            registry=self.registry,
+        )
         self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)

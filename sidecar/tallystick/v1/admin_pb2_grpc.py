@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from tallystick.v1 import admin_pb2 as tallystick_dot_v1_dot_admin__pb2
+from tallystick.v1 import policy_pb2 as tallystick_dot_v1_dot_policy__pb2
 from tallystick.v1 import ticket_pb2 as tallystick_dot_v1_dot_ticket__pb2
 from tallystick.v1 import token_pb2 as tallystick_dot_v1_dot_token__pb2
 
@@ -116,6 +117,16 @@ class AdminServiceStub:
                 '/tallystick.v1.AdminService/GetPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicyHistory = channel.unary_unary(
+                '/tallystick.v1.AdminService/GetPolicyHistory',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.FromString,
+                _registered_method=True)
+        self.RollbackPolicy = channel.unary_unary(
+                '/tallystick.v1.AdminService/RollbackPolicy',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
                 _registered_method=True)
         self.CreditWallet = channel.unary_unary(
                 '/tallystick.v1.AdminService/CreditWallet',
@@ -298,14 +309,32 @@ class AdminServiceServicer:
     def ApplyPolicy(self, request, context):
         """Validates a policy and puts it in force on every sidecar from the next
         call on. A bad one is refused (INVALID_ARGUMENT, with the line and what
-        was expected), and the one in force stays.
+        was expected), and the one in force stays. With `dry_run` nothing is put in
+        force, and the answer says in words what would change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """The policy in force.
+        """The policy in force, or another version that is kept. NOT_FOUND when there
+        is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicyHistory(self, request, context):
+        """The versions of a tenant's policy that are kept, the newest 100, the newest
+        first. NOT_FOUND when the tenant has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackPolicy(self, request, context):
+        """Puts the document of an earlier version in force again, as a new version,
+        with what ApplyPolicy checks. NOT_FOUND when it is not kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -457,6 +486,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'GetPolicyHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyHistory,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.SerializeToString,
+            ),
+            'RollbackPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackPolicy,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.SerializeToString,
             ),
             'CreditWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.CreditWallet,
@@ -915,6 +954,60 @@ class AdminService:
             '/tallystick.v1.AdminService/GetPolicy',
             tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/GetPolicyHistory',
+            tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/RollbackPolicy',
+            tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

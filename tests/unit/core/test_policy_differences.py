@@ -69,10 +69,11 @@ CASES: dict[str, tuple[str, str, list[Difference]]] = {
         [Difference(LOOSER, "budgets.b.overage", "2.00 USD instead of 0.00 USD")],
     ),
     "priorities": (
-        budget(f"{BUDGET}, priorities: {{low: 50%, normal: 90%}}"), budget(f"{BUDGET}, priorities: {{low: 70%}}"),
+        budget(f"{BUDGET}, priorities: {{low: 50%, high: 90%}}"),
+        budget(f"{BUDGET}, priorities: {{low: 70%}}"),
         [
+            Difference(LOOSER, "budgets.b.priorities.high", "100% of the limit instead of 90% of the limit"),
             Difference(LOOSER, "budgets.b.priorities.low", "70% of the limit instead of 50% of the limit"),
-            Difference(LOOSER, "budgets.b.priorities.normal", "100% of the limit instead of 90% of the limit"),
         ],
     ),
     "alerts": (
@@ -138,9 +139,12 @@ CASES: dict[str, tuple[str, str, list[Difference]]] = {
         models("a: {input: 1, output: 2}, b: {free: true}, d: {free: true}"),
         models("a: {input: 1, output: 2.5}, b: {input: 1, output: 1}, c: {free: true}"),
         [
-            Difference(CHANGED, "prices.models.a.output", "2.50 USD per million instead of 2.00 USD per million"),
             Difference(
-                CHANGED, "prices.models.b", "1.00 USD per million in, 1.00 USD per million out instead of free"
+                CHANGED, "prices.models.a.output", "2.50 USD per million instead of 2.00 USD per million"
+            ),
+            Difference(
+                CHANGED, "prices.models.b",
+                "1.00 USD per million in, 1.00 USD per million out instead of free",
             ),
             Difference(NEW, "prices.models.c", "free"),
             Difference(GONE, "prices.models.d", "free"),
