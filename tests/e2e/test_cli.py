@@ -811,6 +811,7 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 COMMANDS = (
     *("serve", "gateway", "demo", "policy validate", "policy apply", "policy show", "backtest"),
     *("policy diff", "policy history", "policy rollback"),
+    *("policy shadow apply", "policy shadow show", "policy shadow report", "policy shadow clear"),
     *("key create", "key hash", "token create", "token list", "token revoke"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("tenant suspend", "tenant resume", "tenant list", "hold list", "hold resolve", "ledger tail"),

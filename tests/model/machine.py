@@ -557,6 +557,12 @@ class Stores(RuleBasedStateMachine):
         self.world.both(lambda store: getattr(store, kind)(tenant, "ann", "why"))
         self.world.both(lambda store: store.tenants())
 
+    @rule(tenant=TENANTS, number=st.sampled_from(["", "1", "2"]))
+    def set_shadow(self, tenant: str, number: str) -> None:
+        namespace, stamp = number and f"{tenant}!{number}", f"s{next(self.ids)}"
+        self.world.both(lambda store: store.set_shadow(tenant, namespace, stamp, PolicyNote("ann", "é")))
+        self.world.both(lambda store: store.shadows("-"))
+
     @rule(tenant=TENANTS, news=NEWS)
     def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:
         self.world.both(lambda store: store.learn(tenant, news))

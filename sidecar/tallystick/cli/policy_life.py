@@ -52,7 +52,7 @@ def apply(
         by=author.name,
         comment=author.comment,
     )
-    applied = _ask(file, request, connection, ExitCode.REFUSED)
+    applied = ask(file, request, connection, ExitCode.REFUSED)
     if connection.as_json:
         print_message(applied)
     elif dry_run:
@@ -70,7 +70,7 @@ def diff(*, file: File, connection: AdminConnection) -> None:
     from tallystick.v1 import admin_pb2
 
     request = admin_pb2.ApplyPolicyRequest(document=read_text(file), dry_run=True)
-    found = _ask(file, request, connection, ExitCode.USAGE)
+    found = ask(file, request, connection, ExitCode.USAGE)
     if connection.as_json:
         print_message(found)
     else:
@@ -79,9 +79,10 @@ def diff(*, file: File, connection: AdminConnection) -> None:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _ask(
+def ask(
     file: str, request: "admin_pb2.ApplyPolicyRequest", connection: AdminConnection, bad: ExitCode
 ) -> "admin_pb2.ApplyPolicyResponse":
+    """Ask for it; a policy that is refused ends the command as `bad`, with all its problems."""
     import grpc
 
     with admin_service(connection) as service:
@@ -128,9 +129,13 @@ def show_policy(
     if connection.as_json:
         print_message(found)
         return
-    # Only the document goes to standard output, so that it can be edited and applied again.
-    sys.stderr.write(f"version {found.version}\n")
-    sys.stdout.write(found.document if found.document.endswith("\n") else found.document + "\n")
+    write_document(found.version, found.document)
+
+
+def write_document(version: int, document: str) -> None:
+    """Only the document goes to standard output, so that it can be edited and applied again."""
+    sys.stderr.write(f"version {version}\n")
+    sys.stdout.write(document if document.endswith("\n") else document + "\n")
 
 
 def history(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tallystick.core.errors import InvalidArgument, StoreUnusable
 from tallystick.core.policy import Policy
+from tallystick.core.shadow import owner_of
 from tallystick.policyfile import load_policy
 from tallystick.store.asks import StoredPolicy
 from tallystick.store.base import Store
@@ -67,6 +68,6 @@ class Reader:
 
 def _read(tenant: str, stored: StoredPolicy) -> Policy:
     policy = load_policy(stored.document, stored.version)
-    if policy.tenant != tenant:
-        raise InvalidArgument("tenant", f"expected {tenant}, whose policy it is")
-    return policy
+    if policy.tenant != owner_of(tenant):
+        raise InvalidArgument("tenant", f"expected {owner_of(tenant)}, whose policy it is")
+    return policy if policy.tenant == tenant else replace(policy, tenant=tenant)

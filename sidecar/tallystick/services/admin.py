@@ -8,6 +8,7 @@ import structlog
 from tallystick.engine import Administration
 from tallystick.engine.administration import Move
 from tallystick.engine.callers import Callers
+from tallystick.engine.shadow_policies import ShadowPolicies
 from tallystick.observe.metrics import Metrics
 from tallystick.services.administering_holds import (
     read_list_holds,
@@ -24,6 +25,7 @@ from tallystick.services.administering_policies import (
     write_history,
     write_preview,
 )
+from tallystick.services.administering_shadows import read_clear, write_shadow
 from tallystick.services.administering_store import read_thaw, write_frozen, write_store
 from tallystick.services.administering_tenants import (
     read_page,
@@ -69,8 +71,11 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         admission: Admission,
         streams: Streams,
         metrics: Metrics,
+        *,
+        shadows: ShadowPolicies,
     ) -> None:
         self._administration = administration
+        self._shadows = shadows
         self._callers = callers
         self.admission = admission
         self.streams = streams
@@ -172,13 +177,14 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         call, policies = read_apply(request), self._administration.policies
         if request.dry_run:
             return write_preview(await policies.preview(call))
-        return write_applied(await policies.apply(call))
+        return write_applied(await (self._shadows if request.shadow else policies).apply(call))
 
     @answered
     async def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         """See the proto."""
         tenant, version = read_tenant(request.tenant), read_version("version", request.version)
-        stored = await self._administration.policies.policy(tenant, version)
+        policies = self._shadows if request.shadow else self._administration.policies
+        stored = await policies.policy(tenant, version)
         return pb.GetPolicyResponse(document=stored.document, version=stored.version)
 
     @answered
@@ -194,6 +200,19 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         return ppb.RollbackPolicyResponse(
             version=applied.version, rolled_back_to=back_to, changed=applied.changed
         )
+
+    @answered
+    async def ClearShadow(self, request: ppb.ClearShadowRequest) -> ppb.ClearShadowResponse:
+        """See the proto."""
+        return ppb.ClearShadowResponse(changed=await self._shadows.clear(*read_clear(request)))
+
+    @answered
+    async def ListShadowDifferences(
+        self, request: ppb.ListShadowDifferencesRequest
+    ) -> ppb.ListShadowDifferencesResponse:
+        """See the proto."""
+        tenant, page = read_tenant(request.tenant), read_page(request)
+        return write_shadow(await self._shadows.state(tenant, page))
 
     @answered
     async def CreditWallet(self, request: pb.CreditWalletRequest) -> pb.CreditWalletResponse:

@@ -28,6 +28,8 @@ def read_apply(request: pb.ApplyPolicyRequest) -> ApplyCall:
     """Checks and translates. Raises InvalidArgument."""
     check_text("by", request.by)
     check_text("comment", request.comment)
+    if request.dry_run and request.shadow:
+        raise InvalidArgument("dry_run", "expected none with shadow: a shadow is a trial already")
     expected = request.expected_version if request.HasField("expected_version") else None
     return ApplyCall(request.document, expected, PolicyNote(signed(request.by), request.comment))
 

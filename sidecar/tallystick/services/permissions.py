@@ -66,6 +66,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "GetPolicy": Rule(_READ | _ADMIN),
         "GetPolicyHistory": Rule(_READ | _ADMIN),
         "RollbackPolicy": Rule(_ADMIN),
+        "ClearShadow": Rule(_ADMIN),
+        "ListShadowDifferences": Rule(_READ | _ADMIN),
         "CreditWallet": Rule(_ADMIN),
         "DebitWallet": Rule(_ADMIN),
         "AllocateFunds": Rule(_ADMIN),

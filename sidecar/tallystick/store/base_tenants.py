@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tallystick.store.asks import StoredPolicy
-from tallystick.store.tenant_states import AppliedPolicy, PolicyNote, Suspension, TenantState
+from tallystick.store.tenant_states import AppliedPolicy, PolicyNote, Shadows, Suspension, TenantState
 
 NOTHING_SAID = PolicyNote()
 
@@ -48,5 +48,19 @@ class TenantsKept(Protocol):
         ...
 
     async def tenants(self) -> list[TenantState]:
-        """Every tenant that has a policy, by name; they are not read at one moment."""
+        """Every tenant that has a policy, by name; they are not read at one moment.
+
+        Namespaces of shadows are among them.
+        """
+        ...
+
+    async def shadows(self, known: str) -> Shadows | None:
+        """Who has a shadow; None while the last change is the `known` one. `-` knows of none."""
+        ...
+
+    async def set_shadow(self, tenant: str, namespace: str, stamp: str, note: PolicyNote) -> tuple[str, bool]:
+        """Gives a tenant's shadow a namespace, if it has none; with an empty one takes it away.
+
+        The namespace by now, empty where there is none, and whether anything changed.
+        """
         ...

@@ -45,3 +45,12 @@ def applied_policy(version: int, told: str) -> AppliedPolicy:
     """From what `lua/apply_policy.lua` keeps; empty where nothing is known."""
     at_ms, by, comment, back_to = told.split("\t") if told else ("0", "", "", "")
     return AppliedPolicy(version, int(at_ms), PolicyNote(by, comment, int(back_to or 0)))
+
+
+class Shadows(NamedTuple):
+    """The tenants that have a shadow."""
+
+    stamp: str
+    """Of the last change; empty where there never was one."""
+    namespaces: dict[str, str]
+    """By tenant."""

@@ -442,18 +442,20 @@ class FundsGranted(_message.Message):
     def __init__(self, wallet: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., amount: _Optional[int] = ..., lapsed: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ApplyPolicyRequest(_message.Message):
-    __slots__ = ("document", "expected_version", "dry_run", "by", "comment")
+    __slots__ = ("document", "expected_version", "dry_run", "by", "comment", "shadow")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     document: str
     expected_version: int
     dry_run: bool
     by: str
     comment: str
-    def __init__(self, document: _Optional[str] = ..., expected_version: _Optional[int] = ..., dry_run: _Optional[bool] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+    shadow: bool
+    def __init__(self, document: _Optional[str] = ..., expected_version: _Optional[int] = ..., dry_run: _Optional[bool] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ..., shadow: _Optional[bool] = ...) -> None: ...
 
 class ApplyPolicyResponse(_message.Message):
     __slots__ = ("tenant", "version", "changed", "differences", "over", "more_over")
@@ -472,12 +474,14 @@ class ApplyPolicyResponse(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ..., differences: _Optional[_Iterable[_Union[_policy_pb2.PolicyDifference, _Mapping]]] = ..., over: _Optional[_Iterable[_Union[_policy_pb2.OverBudget, _Mapping]]] = ..., more_over: _Optional[bool] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
-    __slots__ = ("tenant", "version")
+    __slots__ = ("tenant", "version", "shadow")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     version: int
-    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    shadow: bool
+    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., shadow: _Optional[bool] = ...) -> None: ...
 
 class GetPolicyResponse(_message.Message):
     __slots__ = ("document", "version")

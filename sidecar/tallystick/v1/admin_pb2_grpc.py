@@ -128,6 +128,16 @@ class AdminServiceStub:
                 request_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
                 _registered_method=True)
+        self.ClearShadow = channel.unary_unary(
+                '/tallystick.v1.AdminService/ClearShadow',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.FromString,
+                _registered_method=True)
+        self.ListShadowDifferences = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListShadowDifferences',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.FromString,
+                _registered_method=True)
         self.CreditWallet = channel.unary_unary(
                 '/tallystick.v1.AdminService/CreditWallet',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.CreditWalletRequest.SerializeToString,
@@ -340,6 +350,23 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClearShadow(self, request, context):
+        """Ends the shadow of a tenant's policy, within a second on every sidecar. What
+        it would have spent is forgotten.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShadowDifferences(self, request, context):
+        """What the shadow policy would have decided otherwise, as far as this sidecar
+        saw it since it began: how often, by reason and budget, and the newest 500
+        calls, the newest first. NOT_FOUND when the tenant has no shadow.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreditWallet(self, request, context):
         """Adds a lot of paid or earned funds to a wallet. Debt is paid off first.
         """
@@ -496,6 +523,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RollbackPolicy,
                     request_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.SerializeToString,
+            ),
+            'ClearShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearShadow,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.SerializeToString,
+            ),
+            'ListShadowDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShadowDifferences,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.SerializeToString,
             ),
             'CreditWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.CreditWallet,
@@ -1008,6 +1045,60 @@ class AdminService:
             '/tallystick.v1.AdminService/RollbackPolicy',
             tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
             tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ClearShadow',
+            tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShadowDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListShadowDifferences',
+            tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

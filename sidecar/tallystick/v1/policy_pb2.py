@@ -26,15 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tallystick.v1 import budget_pb2 as tallystick_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atallystick/v1/policy.proto\x12\rtallystick.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atallystick/v1/budget.proto\"[\n\x10PolicyDifference\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.tallystick.v1.DifferenceKind\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"z\n\nOverBudget\x12\x0e\n\x06\x62udget\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12!\n\x04unit\x18\x03 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\r\n\x05spent\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\r\n\x05limit\x18\x06 \x01(\x03\"P\n\x17GetPolicyHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x18GetPolicyHistoryResponse\x12.\n\x08versions\x18\x01 \x03(\x0b\x32\x1c.tallystick.v1.PolicyVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"}\n\rPolicyVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x16\n\x0erolled_back_to\x18\x05 \x01(\x04\"\x8c\x01\n\x15RollbackPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nto_version\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\tB\x13\n\x11_expected_version\"R\n\x16RollbackPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x16\n\x0erolled_back_to\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08*\xba\x01\n\x0e\x44ifferenceKind\x12\x1f\n\x1b\x44IFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44IFFERENCE_KIND_TIGHTER\x10\x01\x12\x1a\n\x16\x44IFFERENCE_KIND_LOOSER\x10\x02\x12\x17\n\x13\x44IFFERENCE_KIND_NEW\x10\x03\x12\x18\n\x14\x44IFFERENCE_KIND_GONE\x10\x04\x12\x1b\n\x17\x44IFFERENCE_KIND_CHANGED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atallystick/v1/policy.proto\x12\rtallystick.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atallystick/v1/budget.proto\"[\n\x10PolicyDifference\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.tallystick.v1.DifferenceKind\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"z\n\nOverBudget\x12\x0e\n\x06\x62udget\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12!\n\x04unit\x18\x03 \x01(\x0e\x32\x13.tallystick.v1.Unit\x12\r\n\x05spent\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\r\n\x05limit\x18\x06 \x01(\x03\"P\n\x17GetPolicyHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x18GetPolicyHistoryResponse\x12.\n\x08versions\x18\x01 \x03(\x0b\x32\x1c.tallystick.v1.PolicyVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"}\n\rPolicyVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x16\n\x0erolled_back_to\x18\x05 \x01(\x04\"\x8c\x01\n\x15RollbackPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nto_version\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\tB\x13\n\x11_expected_version\"R\n\x16RollbackPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x16\n\x0erolled_back_to\x18\x02 \x01(\x04\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"A\n\x12\x43learShadowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"&\n\x13\x43learShadowResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"U\n\x1cListShadowDifferencesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xbc\x01\n\x1dListShadowDifferencesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x64\x65\x63ided\x18\x02 \x01(\x04\x12*\n\x06\x63ounts\x18\x03 \x03(\x0b\x32\x1a.tallystick.v1.ShadowCount\x12\x34\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x1f.tallystick.v1.ShadowDifference\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\"\x82\x01\n\x0bShadowCount\x12-\n\x07verdict\x18\x01 \x01(\x0e\x32\x1c.tallystick.v1.ShadowVerdict\x12%\n\x06reason\x18\x02 \x01(\x0e\x32\x15.tallystick.v1.Reason\x12\x0e\n\x06\x62udget\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\"c\n\nShadowSide\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\r\n\x05model\x18\x02 \x01(\t\x12%\n\x06reason\x18\x03 \x01(\x0e\x32\x15.tallystick.v1.Reason\x12\x0e\n\x06\x62udget\x18\x04 \x01(\t\"\x89\x02\n\x10ShadowDifference\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12-\n\x07verdict\x18\x04 \x01(\x0e\x32\x1c.tallystick.v1.ShadowVerdict\x12\'\n\x04live\x18\x05 \x01(\x0b\x32\x19.tallystick.v1.ShadowSide\x12)\n\x06shadow\x18\x06 \x01(\x0b\x32\x19.tallystick.v1.ShadowSide\x12!\n\x04\x63ost\x18\x07 \x01(\x0b\x32\x13.tallystick.v1.Cost*\xba\x01\n\x0e\x44ifferenceKind\x12\x1f\n\x1b\x44IFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44IFFERENCE_KIND_TIGHTER\x10\x01\x12\x1a\n\x16\x44IFFERENCE_KIND_LOOSER\x10\x02\x12\x17\n\x13\x44IFFERENCE_KIND_NEW\x10\x03\x12\x18\n\x14\x44IFFERENCE_KIND_GONE\x10\x04\x12\x1b\n\x17\x44IFFERENCE_KIND_CHANGED\x10\x05*\xaf\x01\n\rShadowVerdict\x12\x1e\n\x1aSHADOW_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n\x19SHADOW_VERDICT_WOULD_DENY\x10\x01\x12\x1e\n\x1aSHADOW_VERDICT_WOULD_ALLOW\x10\x02\x12\x1e\n\x1aSHADOW_VERDICT_OTHER_MODEL\x10\x03\x12\x1f\n\x1bSHADOW_VERDICT_OTHER_REASON\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallystick.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIFFERENCEKIND']._serialized_start=861
-  _globals['_DIFFERENCEKIND']._serialized_end=1047
+  _globals['_DIFFERENCEKIND']._serialized_start=1748
+  _globals['_DIFFERENCEKIND']._serialized_end=1934
+  _globals['_SHADOWVERDICT']._serialized_start=1937
+  _globals['_SHADOWVERDICT']._serialized_end=2112
   _globals['_POLICYDIFFERENCE']._serialized_start=106
   _globals['_POLICYDIFFERENCE']._serialized_end=197
   _globals['_OVERBUDGET']._serialized_start=199
@@ -49,4 +51,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=774
   _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=776
   _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=858
+  _globals['_CLEARSHADOWREQUEST']._serialized_start=860
+  _globals['_CLEARSHADOWREQUEST']._serialized_end=925
+  _globals['_CLEARSHADOWRESPONSE']._serialized_start=927
+  _globals['_CLEARSHADOWRESPONSE']._serialized_end=965
+  _globals['_LISTSHADOWDIFFERENCESREQUEST']._serialized_start=967
+  _globals['_LISTSHADOWDIFFERENCESREQUEST']._serialized_end=1052
+  _globals['_LISTSHADOWDIFFERENCESRESPONSE']._serialized_start=1055
+  _globals['_LISTSHADOWDIFFERENCESRESPONSE']._serialized_end=1243
+  _globals['_SHADOWCOUNT']._serialized_start=1246
+  _globals['_SHADOWCOUNT']._serialized_end=1376
+  _globals['_SHADOWSIDE']._serialized_start=1378
+  _globals['_SHADOWSIDE']._serialized_end=1477
+  _globals['_SHADOWDIFFERENCE']._serialized_start=1480
+  _globals['_SHADOWDIFFERENCE']._serialized_end=1745
 # @@protoc_insertion_point(module_scope)

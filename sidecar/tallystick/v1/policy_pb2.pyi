@@ -19,12 +19,25 @@ class DifferenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DIFFERENCE_KIND_NEW: _ClassVar[DifferenceKind]
     DIFFERENCE_KIND_GONE: _ClassVar[DifferenceKind]
     DIFFERENCE_KIND_CHANGED: _ClassVar[DifferenceKind]
+
+class ShadowVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SHADOW_VERDICT_UNSPECIFIED: _ClassVar[ShadowVerdict]
+    SHADOW_VERDICT_WOULD_DENY: _ClassVar[ShadowVerdict]
+    SHADOW_VERDICT_WOULD_ALLOW: _ClassVar[ShadowVerdict]
+    SHADOW_VERDICT_OTHER_MODEL: _ClassVar[ShadowVerdict]
+    SHADOW_VERDICT_OTHER_REASON: _ClassVar[ShadowVerdict]
 DIFFERENCE_KIND_UNSPECIFIED: DifferenceKind
 DIFFERENCE_KIND_TIGHTER: DifferenceKind
 DIFFERENCE_KIND_LOOSER: DifferenceKind
 DIFFERENCE_KIND_NEW: DifferenceKind
 DIFFERENCE_KIND_GONE: DifferenceKind
 DIFFERENCE_KIND_CHANGED: DifferenceKind
+SHADOW_VERDICT_UNSPECIFIED: ShadowVerdict
+SHADOW_VERDICT_WOULD_DENY: ShadowVerdict
+SHADOW_VERDICT_WOULD_ALLOW: ShadowVerdict
+SHADOW_VERDICT_OTHER_MODEL: ShadowVerdict
+SHADOW_VERDICT_OTHER_REASON: ShadowVerdict
 
 class PolicyDifference(_message.Message):
     __slots__ = ("kind", "path", "text")
@@ -107,3 +120,85 @@ class RollbackPolicyResponse(_message.Message):
     rolled_back_to: int
     changed: bool
     def __init__(self, version: _Optional[int] = ..., rolled_back_to: _Optional[int] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class ClearShadowRequest(_message.Message):
+    __slots__ = ("tenant", "by", "comment")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    by: str
+    comment: str
+    def __init__(self, tenant: _Optional[str] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+
+class ClearShadowResponse(_message.Message):
+    __slots__ = ("changed",)
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    changed: bool
+    def __init__(self, changed: _Optional[bool] = ...) -> None: ...
+
+class ListShadowDifferencesRequest(_message.Message):
+    __slots__ = ("tenant", "page_size", "page_token")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    page_size: int
+    page_token: str
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListShadowDifferencesResponse(_message.Message):
+    __slots__ = ("version", "decided", "counts", "differences", "next_page_token")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    decided: int
+    counts: _containers.RepeatedCompositeFieldContainer[ShadowCount]
+    differences: _containers.RepeatedCompositeFieldContainer[ShadowDifference]
+    next_page_token: str
+    def __init__(self, version: _Optional[int] = ..., decided: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[ShadowCount, _Mapping]]] = ..., differences: _Optional[_Iterable[_Union[ShadowDifference, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ShadowCount(_message.Message):
+    __slots__ = ("verdict", "reason", "budget", "count")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    verdict: ShadowVerdict
+    reason: _budget_pb2.Reason
+    budget: str
+    count: int
+    def __init__(self, verdict: _Optional[_Union[ShadowVerdict, str]] = ..., reason: _Optional[_Union[_budget_pb2.Reason, str]] = ..., budget: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ShadowSide(_message.Message):
+    __slots__ = ("allowed", "model", "reason", "budget")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    model: str
+    reason: _budget_pb2.Reason
+    budget: str
+    def __init__(self, allowed: _Optional[bool] = ..., model: _Optional[str] = ..., reason: _Optional[_Union[_budget_pb2.Reason, str]] = ..., budget: _Optional[str] = ...) -> None: ...
+
+class ShadowDifference(_message.Message):
+    __slots__ = ("at", "reservation_id", "subject", "verdict", "live", "shadow", "cost")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    reservation_id: str
+    subject: str
+    verdict: ShadowVerdict
+    live: ShadowSide
+    shadow: ShadowSide
+    cost: _budget_pb2.Cost
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reservation_id: _Optional[str] = ..., subject: _Optional[str] = ..., verdict: _Optional[_Union[ShadowVerdict, str]] = ..., live: _Optional[_Union[ShadowSide, _Mapping]] = ..., shadow: _Optional[_Union[ShadowSide, _Mapping]] = ..., cost: _Optional[_Union[_budget_pb2.Cost, _Mapping]] = ...) -> None: ...
