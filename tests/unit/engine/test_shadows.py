@@ -8,7 +8,7 @@ import pytest
 from tallystick.core.errors import StoreUnavailable
 from tallystick.core.shadow import Side, Verdict, compare, is_namespace, new_namespace, owner_of
 from tallystick.engine import Administration, Engine
-from tallystick.engine.calls import Cost, ProviderRequest
+from tallystick.engine.calls import ChargeCall, Cost, ExtendCall, ProviderRequest
 from tallystick.engine.policies import ApplyCall
 from tallystick.engine.shadow_policies import ShadowPolicies
 from tallystick.engine.shadow_report import MOST_COUNTS, MOST_RECENT, REST, ShadowReport
@@ -145,6 +145,31 @@ async def test_settles_and_releases_reach_the_shadow_in_their_order(office: Shad
     await office.shadows.settled_up()
     assert list((await office.store.budgets(office.shadows.namespaces["acme"])).values()) == [(7, 5)]
     assert not office.shadows.report("acme").counts
+
+
+async def test_extensions_and_charges_reach_the_shadow(office: ShadowedOffice) -> None:
+    rules = "budgets:\n  b: {limit: 1 USD, window: total}\n"
+    await office.begin(rules, rules)
+    await office.reserve(5, reservation_id="a")
+    await office.engine.extend(ExtendCall("acme", "a", b"", "x", 0, Cost(3, 0)))
+    charge = ChargeCall("acme", "c", "c", office.call().subject, "", "", Cost(11, 0))
+    for _ in range(2):
+        await office.engine.charge(charge)  # the second time it is a retry
+    office.work()
+    await office.shadows.settled_up()
+    for tenant in ("acme", office.shadows.namespaces["acme"]):
+        assert list((await office.store.budgets(tenant)).values()) == [(11, 8)]
+
+
+async def test_what_was_granted_is_no_fund_that_a_shadow_begins_with(office: ShadowedOffice) -> None:
+    wallets = "wallets: {org: {grant: {amount: 100 USD, every: day}}}\n"
+    await office.apply(wallets)
+    await office.credit(30)
+    await office.reserve(1)  # which takes the grant
+    await office.policies.apply(ApplyCall("tenant: acme\nwallets: {org: {}}\n", None))
+    beside = Administration(office.store, office.shadows.planner)
+    (wallet,) = (await beside.wallets(office.shadows.namespaces["acme"], page())).found
+    assert (wallet.funds, wallet.available) == (30, 30)
 
 
 async def test_funds_are_moved_in_the_shadow_as_they_are(office: ShadowedOffice) -> None:
