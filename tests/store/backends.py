@@ -138,10 +138,12 @@ class MemoryBackend(Backend):
         return copy.deepcopy([self.state(partition) for partition in range(self.partitions)])
 
     def snapshot(self) -> object:
-        return copy.deepcopy(self._store._partitions)
+        store = self._store
+        return copy.deepcopy((store._partitions, store._shadows, store._shadows_stamp))
 
     def restore(self, snapshot: Any) -> None:
-        self._store._partitions = copy.deepcopy(snapshot)
+        store = self._store
+        store._partitions, store._shadows, store._shadows_stamp = copy.deepcopy(snapshot)
 
 
 class ServerBackend(Backend):
