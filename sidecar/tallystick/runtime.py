@@ -17,8 +17,10 @@ from tallystick.background.sweeper import sweep_for_ever
 from tallystick.collector import spare_collections
 from tallystick.config import Settings
 from tallystick.core.errors import StoreUnavailable, StoreUnusable
-from tallystick.engine import Administration, Engine, Planner
+from tallystick.engine import Administration, Planner
 from tallystick.engine.callers import Callers
+from tallystick.engine.shadow_policies import ShadowPolicies
+from tallystick.engine.shadowed import ShadowedEngine
 from tallystick.observe.http import ALONE, READY, HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
@@ -109,8 +111,9 @@ class Sidecar:
         self._planner = planner = Planner(store, self.metrics)
         journal = Journal(settings.journal_file, settings.journal_bytes)
         ending.push_async_callback(journal.close)
-        self._engine = Engine(store, planner, counter, self.metrics, journal)
+        self._engine = ShadowedEngine(store, planner, counter, self.metrics, journal)
         self._administration = Administration(store, planner)
+        self._shadow_policies = ShadowPolicies(store, self._administration, self._engine.shadows)
         self._callers = Callers(store, settings.callers_file)
         await self._servers.set_serving(False)
         ending.push_async_callback(self._drain)
@@ -139,7 +142,8 @@ class Sidecar:
         metrics.in_flight.set_function(lambda: of_budget.at_work)
         metrics.waiting_for_tickets.set_function(lambda: self._engine.tickets.watch.waiting)
         budget = BudgetService(self._engine, of_budget, metrics, debug_enabled())
-        admin = AdminService(self._administration, self._callers, of_admin, self._streams, metrics)
+        parts = (self._administration, self._callers, of_admin, self._streams, metrics)
+        admin = AdminService(*parts, shadows=self._shadow_policies)
         add_budget: Register = partial(add_BudgetServiceServicer_to_server, budget)
         if settings.envoy:
             add_budget = self._with_envoy(add_budget)
@@ -194,6 +198,7 @@ class Sidecar:
             watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
             self._engine.catch_up_for_ever(),
+            self._engine.shadows.run_for_ever(),
         )
 
     def _tell_durability(self) -> None:

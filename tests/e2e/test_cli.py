@@ -186,7 +186,10 @@ def test_a_policy_from_standard_input(cli: Cli) -> None:
 
 def test_a_policy_is_applied_and_shown_as_it_was(cli: Cli) -> None:
     (cli.directory / "two.yaml").write_text("tenant: two\nunmatched: allow\n")
-    assert cli.json("policy", "apply", "two.yaml") == {"tenant": "two", "version": "1", "changed": True}
+    applied = cli.json("policy", "apply", "two.yaml")
+    assert applied == {
+        "tenant": "two", "version": "1", "changed": True, "differences": [], "over": [], "more_over": False,
+    }  # fmt: skip
     assert "version 1 was in force already" in cli.text("policy", "apply", "two.yaml")
     shown = cli.run("policy", "show", "two")
     assert (shown.stdout, shown.stderr) == ("tenant: two\nunmatched: allow\n", "version 1\n")
@@ -807,6 +810,8 @@ def test_a_reader_who_leaves_early_is_no_error(cli: Cli) -> None:
 
 COMMANDS = (
     *("serve", "gateway", "demo", "policy validate", "policy apply", "policy show", "backtest"),
+    *("policy diff", "policy history", "policy rollback"),
+    *("policy shadow apply", "policy shadow show", "policy shadow report", "policy shadow clear"),
     *("key create", "key hash", "token create", "token list", "token revoke"),
     *("wallet credit", "wallet list", "wallet show", "budget list", "budget show"),
     *("tenant suspend", "tenant resume", "tenant list", "hold list", "hold resolve", "ledger tail"),

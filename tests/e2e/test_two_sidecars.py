@@ -19,14 +19,14 @@ ORG = "wallets: {org: {}}\n"
 class Pair:
     """Two sidecars of one store, each on its own transport, and a tenant that calls both."""
 
-    def __init__(self, ending: ExitStack) -> None:
+    def __init__(self, ending: ExitStack, **settings: str) -> None:
         self.store = StoreServer(ending.enter_context(short_directory()))
         self.store.start()
         ending.callback(self.store.stop)
         self.sidecars = []
         for transport in ("native", "grpcio"):
             directory = ending.enter_context(short_directory())
-            sidecar = SidecarProcess(directory, TRANSPORT=transport, STORE_URL=self.store.url)
+            sidecar = SidecarProcess(directory, TRANSPORT=transport, STORE_URL=self.store.url, **settings)
             sidecar.start()
             ending.callback(sidecar.stop)
             self.sidecars.append(sidecar)

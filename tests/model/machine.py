@@ -38,6 +38,7 @@ from tallystick.store.asks import (
 )
 from tallystick.store.base import Store
 from tallystick.store.hold_places import ResolveAsk, ResolveKind
+from tallystick.store.tenant_states import PolicyNote
 from tallystick.store.ticket_asks import AnswerAsk, AnswerKind, TicketAsk
 from tests.model.worlds import (
     AMOUNTS,
@@ -489,10 +490,13 @@ class Stores(RuleBasedStateMachine):
         if index >= len(POLICIES):
             return
         expected = None if off is None else self.policies[tenant][1] + off
-        reply = self.world.both(lambda store: store.apply_policy(tenant, f"document {index}", expected))
+        note = PolicyNote("ann", "é/why", index % 3)
+        reply = self.world.both(lambda store: store.apply_policy(tenant, f"document {index}", expected, note))
         if type(reply[0]) is int:
             self.policies[tenant] = (index, reply[0])
         self.world.both(lambda store: store.policy(tenant))
+        self.world.both(lambda store: store.policy(tenant, index))
+        self.world.both(lambda store: store.policy_history(tenant))
 
     @rule(
         which=KNOWN, kind=st.sampled_from(ResolveKind), nano_usd=st.one_of(SMALL, st.none()),
@@ -552,6 +556,12 @@ class Stores(RuleBasedStateMachine):
     def switch(self, tenant: str, kind: str) -> None:
         self.world.both(lambda store: getattr(store, kind)(tenant, "ann", "why"))
         self.world.both(lambda store: store.tenants())
+
+    @rule(tenant=TENANTS, number=st.sampled_from(["", "1", "2"]))
+    def set_shadow(self, tenant: str, number: str) -> None:
+        namespace, stamp = number and f"{tenant}!{number}", f"s{next(self.ids)}"
+        self.world.both(lambda store: store.set_shadow(tenant, namespace, stamp, PolicyNote("ann", "é")))
+        self.world.both(lambda store: store.shadows("-"))
 
     @rule(tenant=TENANTS, news=NEWS)
     def learn(self, tenant: str, news: dict[Pair, Counts]) -> None:

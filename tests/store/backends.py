@@ -23,7 +23,7 @@ from tests.servers import StoreServer
 START_MS = 1_760_000_000_000
 """When tests begin: 2025-10-09 08:53:20 UTC."""
 RETENTION_MS = 86_400_000
-OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"time", b"frozen"})
+OF_THE_STORE = frozenset({b"schema", b"partitions", b"tally_key", b"tokens", b"shadows", b"time", b"frozen"})
 """Fields of `meta` that are no partition's state."""
 SUSPENDED = b"suspended:"
 
@@ -138,10 +138,12 @@ class MemoryBackend(Backend):
         return copy.deepcopy([self.state(partition) for partition in range(self.partitions)])
 
     def snapshot(self) -> object:
-        return copy.deepcopy(self._store._partitions)
+        store = self._store
+        return copy.deepcopy((store._partitions, store._shadows, store._shadows_stamp))
 
     def restore(self, snapshot: Any) -> None:
-        self._store._partitions = copy.deepcopy(snapshot)
+        store = self._store
+        store._partitions, store._shadows, store._shadows_stamp = copy.deepcopy(snapshot)
 
 
 class ServerBackend(Backend):
@@ -242,7 +244,7 @@ def numbers_of(metas: Any) -> dict[str, int]:
     return {
         k.decode(): int(v)
         for k, v in metas.items()
-        if k not in OF_THE_STORE and not k.startswith((SUSPENDED, b"token:"))
+        if k not in OF_THE_STORE and not k.startswith((SUSPENDED, b"token:", b"shadow:"))
     }
 
 

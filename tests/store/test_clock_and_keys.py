@@ -101,7 +101,7 @@ KEYSPACE = {
     "hold": rf"{TENANT}:[rc]:[^\t\n]+|{TENANT}:e:[^\t\n]+\t[^\t\n]+|{LEARNED}",
     "due": rf"r:{TENANT}:r:.+|a:{TENANT}:[ce]:.+|a:({LEARNED})|w:{COUNTER}|b:{BUCKET}|l:{COUNTER}|{TICKETS}",
     "ticket": rf"{TENANT}:t:.+|{TENANT}:b:[a-z-]+:[^:\t\n]*:[utr](\d+\+\d+|~\d+)?",
-    "policy": rf"{TENANT}:\d+",
+    "policy": rf"{TENANT}:\d+(:n)?",
 }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from tallystick.core.errors import InvalidPolicy, StoreUnavailable
+from tallystick.core.errors import StoreUnavailable
 from tallystick.core.policy import OutputRule
 from tallystick.engine.learned import Learned
 from tallystick.engine.planner import Planner
@@ -23,5 +23,5 @@ async def learn_for_ever(store: Store, planner: Planner, learned: Learned) -> No
                 rules = await planner.rules(tenant)
                 if rules.policy.output_rule is OutputRule.LEARNED:
                     learned.take_over(tenant, news, await store.learn(tenant, news))
-            except (StoreUnavailable, InvalidPolicy) as error:
+            except StoreUnavailable as error:
                 log.debug("lengths of answers lost: %s", error)

@@ -21,7 +21,7 @@ from tallystick.cli.holds import list_holds, resolve
 from tallystick.cli.keys import create, key_hash
 from tallystick.cli.ledger import tail
 from tallystick.cli.options import register
-from tallystick.cli.policies import apply, show_policy, validate
+from tallystick.cli.policy_commands import POLICY_HELP, SHADOW_HELP, add_policy_commands
 from tallystick.cli.reservations import extend, release, reserve, settle
 from tallystick.cli.serve import serve
 from tallystick.cli.stores import status, thaw
@@ -68,9 +68,9 @@ def _root(
     pass
 
 
-def _group(name: str, text: str) -> typer.Typer:
+def _group(name: str, text: str, above: typer.Typer = app) -> typer.Typer:
     group = typer.Typer(name=name, help=text, **_LOOKS)
-    app.add_typer(group)
+    above.add_typer(group)
     return group
 
 
@@ -83,10 +83,8 @@ register(
     "    --provider vllm:compatible=http://10.0.0.7:8000 --policy acme.yaml",
 )
 register(app, demo, "tallystick demo", "tallystick demo --envoy")
-policy = _group("policy", "Check a policy, put it in force, show the one in force.")
-register(policy, validate, "tallystick policy validate acme.yaml")
-register(policy, apply, "tallystick policy apply acme.yaml --expected-version 3")
-register(policy, show_policy, "tallystick policy show acme", name="show")
+policy = _group("policy", POLICY_HELP)
+add_policy_commands(policy, _group("shadow", SHADOW_HELP, policy))
 key = _group("key", "The keys of consumers, who call over HTTP.")
 register(
     key,

@@ -151,14 +151,36 @@ class Actor:
     @property
     def name(self) -> str:
         """Who it is, by the login where nothing was said; empty for a user without a name."""
-        import pwd
+        return self.by or _login()
 
-        if self.by:
-            return self.by
-        try:
-            return pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            return ""
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes a policy and why, for the ledger and the history."""
+
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="For the history: who does it. Default: your login.", show_default=False
+        ),
+    ] = ""
+    comment: Annotated[
+        str, typer.Option(metavar="TEXT", help="For the history: why.", show_default=False)
+    ] = ""
+
+    @property
+    def name(self) -> str:
+        """Who it is, by the login where nothing was said; empty for a user without a name."""
+        return self.by or _login()
+
+
+def _login() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def read_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:

@@ -1,15 +1,14 @@
-"""`tallystick policy`: check a policy, put it in force, show the one in force."""
+"""`tallystick policy validate`: check policies without a sidecar; and how problems are written."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli.connection import admin_service
-from tallystick.cli.exits import CommandError, ExitCode
+from tallystick.cli.exits import ExitCode
 from tallystick.cli.files import read_text
-from tallystick.cli.options import AdminConnection, Json, Tenant
-from tallystick.cli.output import print_json, print_message, show
+from tallystick.cli.options import Json
+from tallystick.cli.output import print_json, show
 
 if TYPE_CHECKING:
     from tallystick.core.errors import InvalidPolicy
@@ -38,56 +37,6 @@ def validate(files: Files, as_json: Json = False) -> None:
         _show_found(found)
     if bad:
         raise typer.Exit(ExitCode.REFUSED)
-
-
-def apply(
-    *,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The policy, YAML; - is standard input.")],
-    expected_version: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="N", help="Only if this version is in force; 0 is none.", show_default=False
-        ),
-    ] = None,
-    connection: AdminConnection,
-) -> None:
-    """Put a policy in force, on every sidecar, from the next call on.
-
-    A bad one is refused with all that is wrong in it, and the one in force stays.
-    """
-    import grpc
-
-    from tallystick.v1 import admin_pb2
-
-    document = read_text(file)
-    request = admin_pb2.ApplyPolicyRequest(document=document, expected_version=expected_version)
-    with admin_service(connection) as service:
-        try:
-            applied = service.ApplyPolicy(request, timeout=connection.timeout_s)
-        except grpc.RpcError as error:
-            lines = problem_lines(file, document)
-            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT or not lines:
-                raise
-            raise CommandError(ExitCode.REFUSED, f"{file} is refused", *lines) from None
-    if connection.as_json:
-        print_message(applied)
-    else:
-        state = "is in force" if applied.changed else "was in force already, and has not changed"
-        show(f"{applied.tenant}: version {applied.version} {state}")
-
-
-def show_policy(tenant: Tenant, connection: AdminConnection) -> None:
-    """Show the policy in force, as it was applied."""
-    from tallystick.v1 import admin_pb2
-
-    with admin_service(connection) as service:
-        found = service.GetPolicy(admin_pb2.GetPolicyRequest(tenant=tenant), timeout=connection.timeout_s)
-    if connection.as_json:
-        print_message(found)
-        return
-    # Only the document goes to standard output, so that it can be edited and applied again.
-    sys.stderr.write(f"version {found.version}\n")
-    sys.stdout.write(found.document if found.document.endswith("\n") else found.document + "\n")
 
 
 def problem_lines(file: str, document: str) -> list[str]:

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 KINDS = (
     *("reserve", "settle", "release", "refuse", "expire", "extend", "charge"),
     *("credit", "grant", "lapse", "debit", "allocate", "reclaim"),
-    *("alert", "policy", "suspend", "resume", "token", "revoke", "thaw"),
+    *("alert", "policy", "suspend", "resume", "token", "revoke", "thaw", "shadow"),
     *("ticket", "approve", "reject", "ticket_end"),
 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tallystick.core.counters import group_text, parse_counter, wallet_counter
@@ -18,10 +19,10 @@ from tallystick.engine.ledger_tail import LedgerTail
 from tallystick.engine.paging import Cut, Page, Pages
 from tallystick.engine.partitions import Partitions
 from tallystick.engine.planner import Planner
+from tallystick.engine.policies import ApplyCall, Policies
 from tallystick.engine.tenants import Tenants
 from tallystick.engine.ticket_answers import TicketAnswers
-from tallystick.policyfile import load_policy
-from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind, StoredPolicy
+from tallystick.store.asks import CreditAsk, MoveAsk, MoveKind
 from tallystick.store.base import Store
 
 
@@ -43,7 +44,10 @@ class Administration:
         self._store = store
         self._planner = planner
         self.pages = Pages()
+        self.on_funds: Callable[[CreditCall | MoveCall], None] = lambda _: None
+        """Is told of credits and moves that were made, with their ids."""
         self.tenants = Tenants(store, self.pages)
+        self.policies = Policies(store, planner, self.pages)
         self.partitions = Partitions(store)
         self.tail = LedgerTail(store, planner.clock, self.pages)
         self.holds = Holds(store, planner.clock, self.pages)
@@ -58,7 +62,9 @@ class Administration:
         line, now_ms = await self.check_credit(call), self._planner.clock.now_ms()
         credit_id = call.credit_id or f"c-{os.urandom(12).hex()}"
         ask = CreditAsk(line, call.amount, credit_id, call.reason, call.kind, call.expires_ms)
-        return _state(line, await self._store.credit(call.tenant, ask), now_ms), credit_id
+        account = await self._store.credit(call.tenant, ask)
+        self.on_funds(call._replace(credit_id=credit_id))
+        return _state(line, account, now_ms), credit_id
 
     async def check_credit(self, call: CreditCall) -> WalletLine:
         """The wallet of a credit that could be given.
@@ -93,6 +99,7 @@ class Administration:
             moved = await self._store.move(call.tenant, ask)
         except FundsMissing as error:
             raise _missing(ask, error.available) from None
+        self.on_funds(call._replace(move_id=move_id))
         receiver = _state(target, moved.target, now_ms) if target and moved.target else None
         return Move(move_id, moved.amount, moved.drawn, _state(source, moved.source, now_ms), receiver)
 
@@ -135,14 +142,7 @@ class Administration:
 
     async def apply_policy(self, document: str, expected: int | None) -> tuple[str, int, bool]:
         """Puts a policy in force; its tenant, version, and whether anything changed."""
-        tenant = load_policy(document).tenant
-        version, changed = await self._store.apply_policy(tenant, document, expected)
-        await self._planner.load(tenant)
-        return tenant, version, changed
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """The policy in force."""
-        return await self._store.policy(tenant)
+        return await self.policies.apply(ApplyCall(document, expected))
 
 
 def _line(policy: Policy, ref: WalletRef, unit: Unit | None, now_ms: int, place: str = "") -> WalletLine:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -65,18 +65,41 @@ def list_budgets(
     Raises:
         InvalidArgument: see `chosen_budgets`.
     """
-    groups: defaultdict[tuple[object, ...], list[_Group]] = defaultdict(list)
-    wanted = set(group_text(tuple(call.group), call.group).split(",")) if call.group else set[str]()
-    for counter, (spent, held) in counters.items():
-        parsed = parse_budget_counter(counter)
-        if not wanted or wanted <= set(parsed.group.split(",")):
-            groups[parsed.name, parsed.per, parsed.window].append(_Group(parsed.group, spent, held))
+    groups = _groups(counters, call.group)
     states = (
         ListedBudget(budget, state)
         for budget in chosen_budgets(policy, call)
         for state in _states(policy.tenant, budget, groups, call.group, now_ms)
     )
     return list(islice(states, *part))
+
+
+def groups_over(
+    policy: Policy, counters: Mapping[str, tuple[int, int]], now_ms: int, most: int
+) -> list[BudgetState]:
+    """The groups that have used more than the limit of this policy, in the order of `list_budgets`.
+
+    A budget whose window, unit or `per` is another one than before counts from 0, and has none.
+    """
+    groups = _groups(counters, {})
+    found = (
+        takewhile(lambda state: state.remaining < 0, _states(policy.tenant, budget, groups, {}, now_ms))
+        for budget in policy.budgets
+    )
+    return list(islice(chain.from_iterable(found), most))
+
+
+def _groups(
+    counters: Mapping[str, tuple[int, int]], asked: dict[str, str]
+) -> Mapping[tuple[object, ...], list[_Group]]:
+    """By budget, `per` and window; only those with the values that are asked for."""
+    groups: defaultdict[tuple[object, ...], list[_Group]] = defaultdict(list)
+    wanted = set(group_text(tuple(asked), asked).split(",")) if asked else set[str]()
+    for counter, (spent, held) in counters.items():
+        parsed = parse_budget_counter(counter)
+        if not wanted or wanted <= set(parsed.group.split(",")):
+            groups[parsed.name, parsed.per, parsed.window].append(_Group(parsed.group, spent, held))
+    return groups
 
 
 def _states(

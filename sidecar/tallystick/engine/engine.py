@@ -17,7 +17,7 @@ from tallystick.engine.advice import Adviser
 from tallystick.engine.alone import Alone
 from tallystick.engine.answers import Balance, Extension, allow, deny, deny_more, repeat, weigh_up
 from tallystick.engine.asks import limits_of, more_of, tries_of
-from tallystick.engine.calls import BalanceCall, Cost, ExtendCall, ReserveCall, SettleCall
+from tallystick.engine.calls import BalanceCall, ChargeCall, Cost, ExtendCall, ReserveCall, SettleCall
 from tallystick.engine.charging import Charging
 from tallystick.engine.estimates import Estimate, Estimator, cost_of
 from tallystick.engine.explaining import Explanation, explain, refusal_of
@@ -31,6 +31,7 @@ from tallystick.engine.waiting import Room, look_ahead
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import (
     Again,
+    Charged,
     Counters,
     ExtendAsk,
     Held,
@@ -59,10 +60,12 @@ class Engine:
         counter: TokenCounter,
         metrics: Metrics,
         journal: Journal | None = None,
+        *,
+        learned: Learned | None = None,
     ) -> None:
         self._store = store
         self._planner = planner
-        self.learned = Learned()
+        self.learned = learned or Learned()
         self._estimator = Estimator(counter, self.learned)
         self._hindsight = Hindsight(self.learned, metrics)
         self._adviser = Adviser(planner)
@@ -189,6 +192,10 @@ class Engine:
             learns = rules is None or rules.policy.output_rule is OutputRule.LEARNED
             self._hindsight.settled(call, actual.terms if learns else None, settled)
         return settled
+
+    async def charge(self, call: ChargeCall) -> Charged:
+        """Charges what nothing was held for; see `Charging.charge`."""
+        return await self.charging.charge(call)
 
     async def release(self, tenant: str, reservation_id: str) -> Released:
         """Gives everything back: nothing was sent."""

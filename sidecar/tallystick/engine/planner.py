@@ -11,9 +11,9 @@ from tallystick.core.policy import Ladder, Policy, Unit
 from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject
 from tallystick.engine.estimates import Estimate
+from tallystick.engine.readable import Reader
 from tallystick.engine.rules import Rules
 from tallystick.observe.metrics import Metrics
-from tallystick.policyfile import load_policy
 from tallystick.store.asks import StoredPolicy
 from tallystick.store.base import Store
 
@@ -55,6 +55,8 @@ class Planner:
         self._of_prompts: OrderedDict[object, Plan] = OrderedDict()
         """The least recently used first; those of a policy that was replaced go in time."""
         self.clock = Clock()
+        self._reader = Reader(store)
+        metrics.policies_unreadable.set_function(lambda: len(self._reader.unreadable))
         metrics.plans_cached.set_function(lambda: self._count + len(self._of_prompts))
 
     @property
@@ -72,7 +74,12 @@ class Planner:
 
     async def load(self, tenant: str) -> Rules:
         """Reads the policy in force from the store. A tenant without one gets an empty one."""
-        return self._keep(tenant, await self._store.policy(tenant))
+        return await self._keep(tenant, await self._store.policy(tenant))
+
+    async def at(self, tenant: str, version: int) -> Rules:
+        """What is known, if it is of this version, or else what the store has."""
+        rules = await self.rules(tenant)
+        return rules if rules.policy.version == version else await self.load(tenant)
 
     async def confirmed(self, tenant: str) -> Rules | None:
         """The policy that was in force within the last second, for callers who are yet to be known.
@@ -95,12 +102,12 @@ class Planner:
         if stored is None:
             return None
         if rules is None or rules.policy.version != stored.version:
-            return self._keep(tenant, stored)
+            return await self._keep(tenant, stored)
         rules.confirmed_s = now_s
         return rules
 
-    def _keep(self, tenant: str, stored: StoredPolicy | None) -> Rules:
-        policy = load_policy(stored.document, stored.version) if stored else Policy(tenant)
+    async def _keep(self, tenant: str, stored: StoredPolicy | None) -> Rules:
+        policy = await self._reader.read(tenant, stored) if stored else Policy(tenant)
         if len(self._rules) >= MOST_TENANTS:
             self._rules.clear()
             self._count = 0
@@ -112,8 +119,7 @@ class Planner:
     async def again(self, tenant: str, now_ms: int, version: int) -> Rules:
         """Takes over what the store said: its time, and the version in force."""
         self.clock.put_right(now_ms)
-        rules = await self.rules(tenant)
-        return rules if rules.policy.version == version else await self.load(tenant)
+        return await self.at(tenant, version)
 
     def plan(self, rules: Rules, subject: Subject, estimate: Estimate) -> Plan:
         """The plan of a call, made anew where none is remembered that still holds."""

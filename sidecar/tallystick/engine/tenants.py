@@ -1,5 +1,6 @@
 """The use-cases of those who switch tenants off and on."""
 
+from tallystick.core.shadow import is_namespace
 from tallystick.engine.calls import SwitchCall
 from tallystick.engine.paging import Cut, Page, Pages
 from tallystick.store.base import Store
@@ -36,6 +37,6 @@ class Tenants:
             InvalidArgument, StoreUnavailable.
         """
         self._pages.place(page)  # a forged token needs no look at the store
-        found = await self._store.tenants()
+        found = [each for each in await self._store.tenants() if not is_namespace(each.tenant)]
         chosen = [each for each in found if each.suspension or not suspended]
         return self._pages.cut(chosen, page, lambda each: each.tenant)

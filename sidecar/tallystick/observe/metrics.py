@@ -128,6 +128,8 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
         self._add_histograms()
+        self._add_proxied()
+        self._add_shadows()
         self._decisions = _Children(
             Counter, "tallystick_decisions", "Decisions by result and reason.", ("result", "reason")
         )
@@ -137,11 +139,6 @@ class Metrics:
             "Settles by outcome, estimated or reported.",
             ("outcome", "estimated"),
         )
-        self._calls = _Children(
-            Counter, "tallystick_proxied_calls", "Calls through a proxy by verdict.", ("verdict", "reason")
-        )
-        self._ends = _Children(Counter, "tallystick_proxied_ends", "Ends of calls through a proxy.", ("end",))
-        self._kept = _Children(Counter, "tallystick_proxied_kept", "Holds of streams that go on.", ("how",))
         plain = {
             "shed": "Calls turned away because too many were waiting.",
             "charges": "Costs charged that nothing was held for.",
@@ -159,7 +156,10 @@ class Metrics:
         self.plan_misses = counters["plan_misses"].of()
         self.registry.register(
             _Export(
-                [self._decisions, self._settles, self._calls, self._ends, self._kept, *counters.values()],
+                [
+                    *(self._decisions, self._settles, self._calls, self._ends, self._kept),
+                    *(self._shadows, self._shadow_dropped, *counters.values()),
+                ],
                 [self._rpc, self._store, self._estimates],
             )
         )
@@ -180,6 +180,24 @@ class Metrics:
             "tallystick_estimate_ratio",
             "What a call took, as its settle reported, over what was held; above 1 too little was.",
             ("unit",),
+        )
+
+    def _add_proxied(self) -> None:
+        self._calls = _Children(
+            Counter, "tallystick_proxied_calls", "Calls through a proxy by verdict.", ("verdict", "reason")
+        )
+        self._ends = _Children(Counter, "tallystick_proxied_ends", "Ends of calls through a proxy.", ("end",))
+        self._kept = _Children(Counter, "tallystick_proxied_kept", "Holds of streams that go on.", ("how",))
+
+    def _add_shadows(self) -> None:
+        self._shadows = _Children(
+            Counter,
+            "tallystick_shadow_decisions",
+            "Decisions by shadow policies, by how they differ from the live ones, and why.",
+            ("verdict", "reason"),
+        )
+        self._shadow_dropped = _Children(
+            Counter, "tallystick_shadow_dropped", "What shadow policies were not told.", ("why",)
         )
 
     def _add_gauges(self, version: str) -> None:
@@ -209,6 +227,11 @@ class Metrics:
         self.waiting_for_tickets = Gauge(
             "tallystick_waiting_for_tickets", "Calls that wait for a ticket.", registry=self.registry
         )
+        self.policies_unreadable = Gauge(
+            "tallystick_policies_unreadable",
+            "Tenants whose policy in force can't be read: the one before it decides.",
+            registry=self.registry,
+        )
         self.plans_cached = Gauge("tallystick_plans_cached", "Plans in the cache.", registry=self.registry)
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)
@@ -236,6 +259,14 @@ class Metrics:
     def kept(self, how: str) -> Counter:
         """Return the counter of holds of streams that go on: `kept`, `grown`, `refused` for lack of room."""
         return self._kept.of(how)
+
+    def shadow(self, verdict: str, reason: str) -> Counter:
+        """Return the counter of decisions by shadows; `reason`: of the policy that refuses, or empty."""
+        return self._shadows.of(verdict, reason)
+
+    def shadow_dropped(self, why: str) -> Counter:
+        """Return the counter of what shadows were not told: the queue `full`, the `store` away, `failed`."""
+        return self._shadow_dropped.of(why)
 
     def rpc(self, method: str, code: str = "OK") -> Histogram:
         """Return the histogram of a method's answers with a gRPC code, in seconds."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import structlog
 
-from tallystick.core.errors import PolicyNotFound
 from tallystick.engine import Administration
 from tallystick.engine.administration import Move
 from tallystick.engine.callers import Callers
+from tallystick.engine.shadow_policies import ShadowPolicies
 from tallystick.observe.metrics import Metrics
 from tallystick.services.administering_holds import (
     read_list_holds,
@@ -17,6 +17,15 @@ from tallystick.services.administering_holds import (
     write_holds,
 )
 from tallystick.services.administering_ledger import read_tail, read_watch, write_batch, write_events
+from tallystick.services.administering_policies import (
+    read_apply,
+    read_rollback,
+    read_version,
+    write_applied,
+    write_history,
+    write_preview,
+)
+from tallystick.services.administering_shadows import read_clear, write_shadow
 from tallystick.services.administering_store import read_thaw, write_frozen, write_store
 from tallystick.services.administering_tenants import (
     read_page,
@@ -45,6 +54,7 @@ from tallystick.services.writing_tickets import write_ticket
 from tallystick.v1 import admin_pb2 as pb
 from tallystick.v1 import admin_pb2_grpc
 from tallystick.v1 import budget_pb2 as bpb
+from tallystick.v1 import policy_pb2 as ppb
 from tallystick.v1 import ticket_pb2 as kpb
 from tallystick.v1 import token_pb2 as tpb
 
@@ -61,8 +71,11 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         admission: Admission,
         streams: Streams,
         metrics: Metrics,
+        *,
+        shadows: ShadowPolicies,
     ) -> None:
         self._administration = administration
+        self._shadows = shadows
         self._callers = callers
         self.admission = admission
         self.streams = streams
@@ -161,17 +174,45 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     @answered
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest) -> pb.ApplyPolicyResponse:
         """See the proto."""
-        expected = request.expected_version if request.HasField("expected_version") else None
-        tenant, version, changed = await self._administration.apply_policy(request.document, expected)
-        return pb.ApplyPolicyResponse(tenant=tenant, version=version, changed=changed)
+        call, policies = read_apply(request), self._administration.policies
+        if request.dry_run:
+            return write_preview(await policies.preview(call))
+        return write_applied(await (self._shadows if request.shadow else policies).apply(call))
 
     @answered
     async def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         """See the proto."""
-        stored = await self._administration.policy(read_tenant(request.tenant))
-        if stored is None:
-            raise PolicyNotFound(f"tenant {request.tenant} has no policy")
+        tenant, version = read_tenant(request.tenant), read_version("version", request.version)
+        policies = self._shadows if request.shadow else self._administration.policies
+        stored = await policies.policy(tenant, version)
         return pb.GetPolicyResponse(document=stored.document, version=stored.version)
+
+    @answered
+    async def GetPolicyHistory(self, request: ppb.GetPolicyHistoryRequest) -> ppb.GetPolicyHistoryResponse:
+        """See the proto."""
+        tenant, page = read_tenant(request.tenant), read_page(request)
+        return write_history(await self._administration.policies.history(tenant, page))
+
+    @answered
+    async def RollbackPolicy(self, request: ppb.RollbackPolicyRequest) -> ppb.RollbackPolicyResponse:
+        """See the proto."""
+        applied, back_to = await self._administration.policies.rollback(read_rollback(request))
+        return ppb.RollbackPolicyResponse(
+            version=applied.version, rolled_back_to=back_to, changed=applied.changed
+        )
+
+    @answered
+    async def ClearShadow(self, request: ppb.ClearShadowRequest) -> ppb.ClearShadowResponse:
+        """See the proto."""
+        return ppb.ClearShadowResponse(changed=await self._shadows.clear(*read_clear(request)))
+
+    @answered
+    async def ListShadowDifferences(
+        self, request: ppb.ListShadowDifferencesRequest
+    ) -> ppb.ListShadowDifferencesResponse:
+        """See the proto."""
+        tenant, page = read_tenant(request.tenant), read_page(request)
+        return write_shadow(await self._shadows.state(tenant, page))
 
     @answered
     async def CreditWallet(self, request: pb.CreditWalletRequest) -> pb.CreditWalletResponse:

@@ -94,6 +94,16 @@ def write_events(batch: Batch) -> pb.WatchEventsResponse:
     )
 
 
+def _write_policy(fields: dict[str, str]) -> pb.PolicyApplied:
+    """Entries of earlier releases tell of the version alone."""
+    return pb.PolicyApplied(
+        version=int(fields["id"]),
+        by=fields.get("by", ""),
+        comment=fields.get("comment", ""),
+        rolled_back_to=int(fields.get("back_to") or 0),
+    )
+
+
 def _write_event(row: TailedEntry) -> pb.Event:
     fields = row.entry.fields
     kind, event_id = fields["kind"], f"{row.partition}-{row.entry.entry_id}"
@@ -101,7 +111,7 @@ def _write_event(row: TailedEntry) -> pb.Event:
     if kind == "alert":
         event.alert.CopyFrom(_write_alert(fields))
     elif kind == "policy":
-        event.policy_applied.version = int(fields["id"])
+        event.policy_applied.CopyFrom(_write_policy(fields))
     elif kind == "grant":
         event.funds_granted.CopyFrom(_write_grant(fields))
     elif kind in TICKETS:

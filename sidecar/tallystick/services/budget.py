@@ -85,7 +85,7 @@ class BudgetService(budget_pb2_grpc.BudgetServiceServicer):
     @answered
     async def Charge(self, request: pb.ChargeRequest) -> pb.ChargeResponse:
         """See the proto."""
-        return write_charged(request.charge_id, await self._engine.charging.charge(read_charge(request)))
+        return write_charged(request.charge_id, await self._engine.charge(read_charge(request)))
 
     @answered
     async def Balance(self, request: pb.BalanceRequest) -> pb.BalanceResponse:

@@ -64,6 +64,10 @@ RULES: dict[str, dict[str, Rule]] = {
     "tallystick.v1.AdminService": {
         "ApplyPolicy": Rule(_ADMIN, Scope.DOCUMENT),
         "GetPolicy": Rule(_READ | _ADMIN),
+        "GetPolicyHistory": Rule(_READ | _ADMIN),
+        "RollbackPolicy": Rule(_ADMIN),
+        "ClearShadow": Rule(_ADMIN),
+        "ListShadowDifferences": Rule(_READ | _ADMIN),
         "CreditWallet": Rule(_ADMIN),
         "DebitWallet": Rule(_ADMIN),
         "AllocateFunds": Rule(_ADMIN),

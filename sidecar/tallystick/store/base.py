@@ -34,18 +34,17 @@ from tallystick.store.asks import (
     ReserveAsk,
     SettleAsk,
     Settled,
-    StoredPolicy,
     TakeAsk,
     Tokens,
     Took,
 )
+from tallystick.store.base_tenants import TenantsKept
 from tallystick.store.freezing import Freeze, Swept
 from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk
-from tallystick.store.tenant_states import Suspension, TenantState
 from tallystick.store.ticket_asks import AnswerAsk, Opened, TicketAsk
 
 
-class Store(Protocol):
+class Store(TenantsKept, Protocol):
     """One atomic step each."""
 
     @property
@@ -156,38 +155,6 @@ class Store(Protocol):
             ReservationNotFound: there is no such hold.
             ReservationEnded: it was settled or released; or is not open, and should get time.
         """
-        ...
-
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
-        """Puts a policy in force; its version, and whether anything changed.
-
-        Raises:
-            PolicyConflict: `expected` is not the version in force.
-        """
-        ...
-
-    async def policy(self, tenant: str) -> StoredPolicy | None:
-        """The tenant's policy in force."""
-        ...
-
-    async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
-        """Switches a tenant off; who did it first, and whether anything changed.
-
-        Raises:
-            PolicyNotFound: it has no policy.
-        """
-        ...
-
-    async def resume(self, tenant: str, by: str, reason: str) -> bool:
-        """Switches a tenant on again; whether anything changed.
-
-        Raises:
-            PolicyNotFound: it has no policy.
-        """
-        ...
-
-    async def tenants(self) -> list[TenantState]:
-        """Every tenant that has a policy, by name; they are not read at one moment."""
         ...
 
     async def open_ticket(self, ask: TicketAsk) -> Opened | Again:

@@ -9,6 +9,9 @@ one slot. A tenant hashes to one partition; every script takes all seven keys.
                            0 also schema, partitions, tally_key,
                            token:TENANT:NAME → a token's record (`core.callers`; `*` for
                            every tenant), tokens → the stamp of their last change;
+                           shadow:TENANT → the namespace of its shadow policy
+                           (`core.shadow`), which stands where a tenant's name does;
+                           shadows → the stamp of their last change;
                            time (a seam for tests)
     ts:{p}:count   hash    every counter; `core.counters` names the fields
     ts:{p}:hold    hash    TENANT:r:ID → a hold's record (`core.hold`), or a charge's;
@@ -19,7 +22,8 @@ one slot. A tenant hashes to one partition; every script takes all seven keys.
     ts:{p}:due     zset    what ends, by Unix ms: r:FIELD, a:FIELD, w:COUNTER,
                            b:COUNTER:s@N, l:COUNTER, t:FIELD (`lua/_due.lua`)
     ts:{p}:log     stream  the ledger, ids EPOCH-SEQ
-    ts:{p}:policy  hash    TENANT:VERSION → the policy document
+    ts:{p}:policy  hash    TENANT:VERSION → the policy document, of the newest versions;
+                           TENANT:VERSION:n → when, by whom, and why (`lua/apply_policy.lua`)
     ts:{p}:ticket  hash    TENANT:t:ID → a ticket's record (`core.tickets`);
                            a budget's counter → the id of its latest ticket
 """
@@ -31,6 +35,8 @@ SCHEMA = "3"
 
 OF_TOKENS = 0
 """The partition that keeps tokens, and whose ledger tells of them."""
+OF_SHADOWS = 0
+"""The partition that keeps who has a shadow, and whose ledger tells of it."""
 
 KINDS = ("meta", "count", "hold", "due", "log", "policy", "ticket")
 

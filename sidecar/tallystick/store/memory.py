@@ -44,13 +44,20 @@ from tallystick.store.memory_learning import learn
 from tallystick.store.memory_partition import END_BEFORE_REFUSAL, Partition, drawn_text
 from tallystick.store.memory_reserve import reserve, weigh_extension
 from tallystick.store.memory_settle import settle
+from tallystick.store.memory_shadows import ShadowsInMemory
 from tallystick.store.memory_tenants import TenantsInMemory
 from tallystick.store.memory_tickets import TicketsInMemory
 from tallystick.store.memory_tokens import TokensInMemory
 
 
 class MemoryStore(
-    ChargingInMemory, FreezingInMemory, HoldsInMemory, TenantsInMemory, TicketsInMemory, TokensInMemory
+    ChargingInMemory,
+    FreezingInMemory,
+    HoldsInMemory,
+    ShadowsInMemory,
+    TenantsInMemory,
+    TicketsInMemory,
+    TokensInMemory,
 ):
     """Keeps everything in this process. `clock_ms` gives Unix milliseconds."""
 
@@ -211,7 +218,9 @@ class MemoryStore(
         """See `Store.close`."""
 
     def _begin(self, tenant: str) -> Partition:
-        partition = partition_of(tenant, len(self._partitions))
+        return self._begin_partition(partition_of(tenant, len(self._partitions)))
+
+    def _begin_partition(self, partition: int) -> Partition:
         p = self._partitions[partition]
         if p.frozen:
             raise p.frozen.error(partition)

@@ -3,7 +3,16 @@
 from tallystick.core.errors import PolicyConflict, PolicyNotFound
 from tallystick.store.asks import StoredPolicy
 from tallystick.store.memory_partition import Partition
-from tallystick.store.tenant_states import Suspension, TenantState
+from tallystick.store.tenant_states import (
+    MOST_VERSIONS,
+    AppliedPolicy,
+    PolicyNote,
+    Suspension,
+    TenantState,
+    applied_policy,
+)
+
+NOTHING_SAID = PolicyNote()
 
 
 class TenantsInMemory:
@@ -14,7 +23,9 @@ class TenantsInMemory:
     def _begin(self, tenant: str) -> Partition:
         raise NotImplementedError
 
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
+    async def apply_policy(
+        self, tenant: str, document: str, expected: int | None, note: PolicyNote = NOTHING_SAID
+    ) -> tuple[int, bool]:
         """See `Store.apply_policy`."""
         p = self._begin(tenant)
         version = p.version(tenant)
@@ -22,16 +33,33 @@ class TenantsInMemory:
             return version, False
         if expected not in (None, version):
             raise PolicyConflict(f"version {version} is in force, not {expected}")
-        p.append("policy", tenant, str(version + 1))
-        p.policy[f"{tenant}:{version + 1}"] = document
+        by, comment, back_to = note.by, note.comment, str(note.back_to or "")
+        p.append("policy", tenant, str(version + 1), by=by, comment=comment, back_to=back_to)
+        field = f"{tenant}:{version + 1}"
+        p.policy[field], p.policy[f"{field}:n"] = document, f"{p.now_ms}\t{by}\t{comment}\t{back_to}"
         p.meta[f"policy:{tenant}"] = version + 1
+        for old in range(version + 1 - MOST_VERSIONS, 0, -1):
+            p.policy.pop(f"{tenant}:{old}:n", None)
+            if p.policy.pop(f"{tenant}:{old}", None) is None:
+                break
         return version + 1, True
 
-    async def policy(self, tenant: str) -> StoredPolicy | None:
+    async def policy(self, tenant: str, version: int = 0) -> StoredPolicy | None:
         """See `Store.policy`."""
         p = self._begin(tenant)
-        version = p.version(tenant)
-        return StoredPolicy(p.policy[f"{tenant}:{version}"], version) if version else None
+        version = version or p.version(tenant)
+        document = p.policy.get(f"{tenant}:{version}")
+        return None if document is None else StoredPolicy(document, version)
+
+    async def policy_history(self, tenant: str) -> list[AppliedPolicy]:
+        """See `Store.policy_history`."""
+        p = self._begin(tenant)
+        newest = p.version(tenant)
+        return [
+            applied_policy(version, p.policy.get(f"{tenant}:{version}:n", ""))
+            for version in range(newest, max(0, newest - MOST_VERSIONS), -1)
+            if f"{tenant}:{version}" in p.policy
+        ]
 
     async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
         """See `Store.suspend`."""

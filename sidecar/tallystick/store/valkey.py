@@ -57,6 +57,7 @@ from tallystick.store.valkey_charge import ChargingOnValkey
 from tallystick.store.valkey_freezing import FreezingOnValkey
 from tallystick.store.valkey_holds import HoldsOnValkey
 from tallystick.store.valkey_ledger import LedgerOnValkey
+from tallystick.store.valkey_shadows import ShadowsOnValkey
 from tallystick.store.valkey_tenants import TenantsOnValkey
 from tallystick.store.valkey_tickets import TicketsOnValkey
 from tallystick.store.valkey_tokens import TokensOnValkey
@@ -72,6 +73,7 @@ class ValkeyStore(
     FreezingOnValkey,
     HoldsOnValkey,
     LedgerOnValkey,
+    ShadowsOnValkey,
     TenantsOnValkey,
     TicketsOnValkey,
     TokensOnValkey,

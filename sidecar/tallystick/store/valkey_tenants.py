@@ -6,9 +6,17 @@ from tallystick.core.errors import PolicyConflict, PolicyNotFound
 from tallystick.store.asks import StoredPolicy
 from tallystick.store.keys import partition_keys
 from tallystick.store.script_runner import ScriptRunner
-from tallystick.store.tenant_states import Suspension, TenantState
+from tallystick.store.tenant_states import (
+    MOST_VERSIONS,
+    AppliedPolicy,
+    PolicyNote,
+    Suspension,
+    TenantState,
+    applied_policy,
+)
 
 CHANGED, MISMATCH, UNKNOWN = 0, 4, 6
+NOTHING_SAID = PolicyNote()
 
 
 class TenantsOnValkey:
@@ -16,23 +24,44 @@ class TenantsOnValkey:
 
     _runner: ScriptRunner
 
-    async def apply_policy(self, tenant: str, document: str, expected: int | None) -> tuple[int, bool]:
+    async def apply_policy(
+        self, tenant: str, document: str, expected: int | None, note: PolicyNote = NOTHING_SAID
+    ) -> tuple[int, bool]:
         """See `Store.apply_policy`."""
-        args = [tenant, document, "" if expected is None else expected]
+        args: list[object] = [tenant, document, "" if expected is None else expected]
+        args += [note.by, note.comment, note.back_to or "", MOST_VERSIONS]
         reply = await self._runner.run("apply_policy", tenant, args)
         if reply[0] == MISMATCH:
             raise PolicyConflict(f"version {int(reply[1])} is in force, not {expected}")
         return int(reply[1]), reply[0] == CHANGED
 
-    async def policy(self, tenant: str) -> StoredPolicy | None:
+    async def policy(self, tenant: str, version: int = 0) -> StoredPolicy | None:
         """See `Store.policy`."""
         partition = self._runner.partition(tenant)
-        keys = partition_keys(partition)
-        version = await self._runner.ask(partition, "HGET", keys[0], f"policy:{tenant}")
-        if version is None:
-            return None
-        document = await self._runner.ask(partition, "HGET", keys[5], f"{tenant}:{int(version)}")
-        return StoredPolicy(document.decode(), int(version))
+        version = version or await self._in_force(partition, tenant)
+        place = (partition_keys(partition)[5], f"{tenant}:{version}")
+        document = await self._runner.ask(partition, "HGET", *place)
+        return None if document is None else StoredPolicy(document.decode(), version)
+
+    async def policy_history(self, tenant: str) -> list[AppliedPolicy]:
+        """See `Store.policy_history`."""
+        partition = self._runner.partition(tenant)
+        newest, key = await self._in_force(partition, tenant), partition_keys(partition)[5]
+        versions = range(newest, max(0, newest - MOST_VERSIONS), -1)
+        if not versions:
+            return []
+        notes = await self._runner.ask(partition, "HMGET", key, *(f"{tenant}:{v}:n" for v in versions))
+        found = []
+        for version, note in zip(versions, notes, strict=True):
+            # Of one that an earlier release applied there is the document alone.
+            if note or await self._runner.ask(partition, "HEXISTS", key, f"{tenant}:{version}"):
+                found.append(applied_policy(version, note.decode() if note else ""))
+        return found
+
+    async def _in_force(self, partition: int, tenant: str) -> int:
+        """The version in force; 0: there is none."""
+        version = await self._runner.ask(partition, "HGET", partition_keys(partition)[0], f"policy:{tenant}")
+        return int(version or 0)
 
     async def suspend(self, tenant: str, by: str, reason: str) -> tuple[Suspension, bool]:
         """See `Store.suspend`."""

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tallystick.v1 import budget_pb2 as _budget_pb2
+from tallystick.v1 import policy_pb2 as _policy_pb2
 from tallystick.v1 import ticket_pb2 as _ticket_pb2
 from tallystick.v1 import token_pb2 as _token_pb2
 from google.protobuf.internal import containers as _containers
@@ -397,10 +398,16 @@ class Alert(_message.Message):
     def __init__(self, budget: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., percent: _Optional[int] = ..., used: _Optional[int] = ..., limit: _Optional[int] = ..., reservation_id: _Optional[str] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PolicyApplied(_message.Message):
-    __slots__ = ("version",)
+    __slots__ = ("version", "by", "comment", "rolled_back_to")
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_BACK_TO_FIELD_NUMBER: _ClassVar[int]
     version: int
-    def __init__(self, version: _Optional[int] = ...) -> None: ...
+    by: str
+    comment: str
+    rolled_back_to: int
+    def __init__(self, version: _Optional[int] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ..., rolled_back_to: _Optional[int] = ...) -> None: ...
 
 class TenantSuspended(_message.Message):
     __slots__ = ("by", "reason")
@@ -435,28 +442,46 @@ class FundsGranted(_message.Message):
     def __init__(self, wallet: _Optional[str] = ..., group: _Optional[str] = ..., unit: _Optional[_Union[_budget_pb2.Unit, str]] = ..., amount: _Optional[int] = ..., lapsed: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ApplyPolicyRequest(_message.Message):
-    __slots__ = ("document", "expected_version")
+    __slots__ = ("document", "expected_version", "dry_run", "by", "comment", "shadow")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     document: str
     expected_version: int
-    def __init__(self, document: _Optional[str] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    dry_run: bool
+    by: str
+    comment: str
+    shadow: bool
+    def __init__(self, document: _Optional[str] = ..., expected_version: _Optional[int] = ..., dry_run: _Optional[bool] = ..., by: _Optional[str] = ..., comment: _Optional[str] = ..., shadow: _Optional[bool] = ...) -> None: ...
 
 class ApplyPolicyResponse(_message.Message):
-    __slots__ = ("tenant", "version", "changed")
+    __slots__ = ("tenant", "version", "changed", "differences", "over", "more_over")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    MORE_OVER_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     version: int
     changed: bool
-    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ...) -> None: ...
+    differences: _containers.RepeatedCompositeFieldContainer[_policy_pb2.PolicyDifference]
+    over: _containers.RepeatedCompositeFieldContainer[_policy_pb2.OverBudget]
+    more_over: bool
+    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ..., differences: _Optional[_Iterable[_Union[_policy_pb2.PolicyDifference, _Mapping]]] = ..., over: _Optional[_Iterable[_Union[_policy_pb2.OverBudget, _Mapping]]] = ..., more_over: _Optional[bool] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
-    __slots__ = ("tenant",)
+    __slots__ = ("tenant", "version", "shadow")
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+    version: int
+    shadow: bool
+    def __init__(self, tenant: _Optional[str] = ..., version: _Optional[int] = ..., shadow: _Optional[bool] = ...) -> None: ...
 
 class GetPolicyResponse(_message.Message):
     __slots__ = ("document", "version")

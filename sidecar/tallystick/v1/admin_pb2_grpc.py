@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from tallystick.v1 import admin_pb2 as tallystick_dot_v1_dot_admin__pb2
+from tallystick.v1 import policy_pb2 as tallystick_dot_v1_dot_policy__pb2
 from tallystick.v1 import ticket_pb2 as tallystick_dot_v1_dot_ticket__pb2
 from tallystick.v1 import token_pb2 as tallystick_dot_v1_dot_token__pb2
 
@@ -116,6 +117,26 @@ class AdminServiceStub:
                 '/tallystick.v1.AdminService/GetPolicy',
                 request_serializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicyHistory = channel.unary_unary(
+                '/tallystick.v1.AdminService/GetPolicyHistory',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.FromString,
+                _registered_method=True)
+        self.RollbackPolicy = channel.unary_unary(
+                '/tallystick.v1.AdminService/RollbackPolicy',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
+                _registered_method=True)
+        self.ClearShadow = channel.unary_unary(
+                '/tallystick.v1.AdminService/ClearShadow',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.FromString,
+                _registered_method=True)
+        self.ListShadowDifferences = channel.unary_unary(
+                '/tallystick.v1.AdminService/ListShadowDifferences',
+                request_serializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.FromString,
                 _registered_method=True)
         self.CreditWallet = channel.unary_unary(
                 '/tallystick.v1.AdminService/CreditWallet',
@@ -298,14 +319,49 @@ class AdminServiceServicer:
     def ApplyPolicy(self, request, context):
         """Validates a policy and puts it in force on every sidecar from the next
         call on. A bad one is refused (INVALID_ARGUMENT, with the line and what
-        was expected), and the one in force stays.
+        was expected), and the one in force stays. With `dry_run` nothing is put in
+        force, and the answer says in words what would change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """The policy in force.
+        """The policy in force, or another version that is kept. NOT_FOUND when there
+        is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicyHistory(self, request, context):
+        """The versions of a tenant's policy that are kept, the newest 100, the newest
+        first. NOT_FOUND when the tenant has no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackPolicy(self, request, context):
+        """Puts the document of an earlier version in force again, as a new version,
+        with what ApplyPolicy checks. NOT_FOUND when it is not kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearShadow(self, request, context):
+        """Ends the shadow of a tenant's policy, within a second on every sidecar. What
+        it would have spent is forgotten.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShadowDifferences(self, request, context):
+        """What the shadow policy would have decided otherwise, as far as this sidecar
+        saw it since it began: how often, by reason and budget, and the newest 500
+        calls, the newest first. NOT_FOUND when the tenant has no shadow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -457,6 +513,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'GetPolicyHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyHistory,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.SerializeToString,
+            ),
+            'RollbackPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackPolicy,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.SerializeToString,
+            ),
+            'ClearShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearShadow,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.SerializeToString,
+            ),
+            'ListShadowDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShadowDifferences,
+                    request_deserializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.SerializeToString,
             ),
             'CreditWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.CreditWallet,
@@ -915,6 +991,114 @@ class AdminService:
             '/tallystick.v1.AdminService/GetPolicy',
             tallystick_dot_v1_dot_admin__pb2.GetPolicyRequest.SerializeToString,
             tallystick_dot_v1_dot_admin__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/GetPolicyHistory',
+            tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.GetPolicyHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/RollbackPolicy',
+            tallystick_dot_v1_dot_policy__pb2.RollbackPolicyRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.RollbackPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ClearShadow',
+            tallystick_dot_v1_dot_policy__pb2.ClearShadowRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.ClearShadowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShadowDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.AdminService/ListShadowDifferences',
+            tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesRequest.SerializeToString,
+            tallystick_dot_v1_dot_policy__pb2.ListShadowDifferencesResponse.FromString,
             options,
             channel_credentials,
             insecure,
