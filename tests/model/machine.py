@@ -381,6 +381,18 @@ class Stores(RuleBasedStateMachine):
         of = [of for of in self.tallies if f"{of[0]}:r:{of[1]}" not in known]
         return of[-1] if of else self.one_of_the_known(0)
 
+    @rule(which=KNOWN, tally=st.sampled_from([0, -1]), again=st.booleans())
+    def restore(self, which: int, tally: int, again: bool) -> None:
+        """What the store has forgotten, or never heard of under this id."""
+        tenant, reservation_id = of = self.lost() if again else self.one_of_the_known(which)
+        kept = self.tallies.get(of) or next(
+            (kept for (to, _), kept in self.tallies.items() if to == tenant), []
+        )
+        if kept:
+            record = kept[tally]
+            self.tallies.setdefault(of, kept)
+            self.world.both(lambda store: store.restore(tenant, reservation_id, record, "o"))
+
     @rule(which=KNOWN)
     def release(self, which: int) -> None:
         of = self.one_of_the_known(which)

@@ -122,6 +122,9 @@ class Draining(TallystickError):
 class StoreUnavailable(TallystickError):
     """The store can't be reached or does not answer in time."""
 
+    may_stand = False
+    """Whether the store may have done what was asked, though nobody was told."""
+
 
 class StoreFrozen(StoreUnavailable):
     """The partition has lost what was answered, and waits for an administrator."""

@@ -57,6 +57,8 @@ def _apply(fields: dict[str, str], counters: Counters, holds: dict[str, Hold]) -
         hold = Hold(
             State.OPEN, 0, int(fields["nano"]), int(fields["tokens"]), answer=answer, body=fields["body"]
         )
+        if fields.get("tally"):  # it was allowed without the store, and before
+            hold = read_hold(fields["tally"])
         holds[key] = hold
         _hold(counters, hold, hold.nano_usd, hold.tokens, 1)
     elif kind == "extend":

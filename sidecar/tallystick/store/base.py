@@ -139,6 +139,16 @@ class Store(TenantsKept, Protocol):
         """A hold's record."""
         ...
 
+    async def restore(self, tenant: str, reservation_id: str, record: str, outcome: str) -> bool:
+        """Holds what was allowed without the store, as its record says and whatever the limits are.
+
+        False: the store knows of it, or that it was released. `outcome` is for the ledger.
+
+        Raises:
+            ReservationEnded: the record is older than the retention.
+        """
+        ...
+
     async def holds(self, tenant: str, after: Place, count: int) -> HoldsSeen:
         """The tenant's holds, of the next `count` entries of its partition's due queue.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.connection import ConnectionLost, Reply
+from tallystick.store.connection import ConnectionLost, Reply, after
 from tallystick.store.dial import ask_once
 from tallystick.store.durability import Promise
 from tallystick.store.keys import hash_tag
@@ -84,11 +84,12 @@ class ClusterNodes(Nodes):
         wire = self.wires[partition]
         try:
             return await wire.run(message)
-        except StoreUnavailable:
+        except StoreUnavailable as lost:
             self._stale.set()
             if self.wires[partition] is wire:
                 raise
-            return await self.wires[partition].run(message)
+            with after(lost):
+                return await self.wires[partition].run(message)
 
     async def follow(self, partition: int, message: bytes, refusal: Reply) -> Reply:
         """What comes of it: at the node that the refusal names, or a little later."""
@@ -111,8 +112,9 @@ class ClusterNodes(Nodes):
             connection.flush()  # so that nothing gets between
             connection.send(ASKING)  # for the next command alone
             return await connection.send(message)
-        except ConnectionLost:
-            return await self.run(partition, message)
+        except ConnectionLost as lost:
+            with after(lost):
+                return await self.run(partition, message)
 
     async def close(self) -> None:
         """Lets go of the connections."""

@@ -18,6 +18,8 @@ from tallystick.store.resp import encode
 class NotConfirmed(StoreUnavailable):
     """Too few replicas said that they have it. It may stand, and may be lost."""
 
+    may_stand = True
+
 
 def touch(partition: int) -> bytes:
     """A write that changes nothing, but is one: replicas hear of it."""

@@ -6,8 +6,9 @@ so nothing gets out of step.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -42,7 +43,21 @@ class Party(Protocol):
 
 
 class ConnectionLost(StoreUnavailable):
-    """The connection broke before the answer came: the outcome is unknown."""
+    """The connection broke before the answer came. `sent`: whether the command had left."""
+
+    def __init__(self, text: str, *, sent: bool) -> None:
+        super().__init__(text)
+        self.may_stand = sent
+
+
+@contextlib.contextmanager
+def after(lost: StoreUnavailable) -> Iterator[None]:
+    """Asks again for what was lost: if that fails, too, it may stand since the first time."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        error.may_stand |= lost.may_stand
+        raise
 
 
 class Connection(asyncio.Protocol):
@@ -113,7 +128,8 @@ class Connection(asyncio.Protocol):
         lost, unsent = list(self._pending), self._unsent
         self._pending.clear()
         self._unsent = []
-        _lose([*lost, *(receiver for _, receiver in unsent)])
+        _lose(lost, sent=True)
+        _lose([receiver for _, receiver in unsent], sent=False)
         self._lost(self)
 
     def abort(self) -> None:
@@ -122,10 +138,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _lose(receivers: Sequence[Receiver]) -> None:
+def _lose(receivers: Sequence[Receiver], *, sent: bool) -> None:
     for receiver in receivers:
         if not receiver.done():
-            fail(receiver, ConnectionLost("the store's connection broke before it answered"))
+            fail(receiver, ConnectionLost("the store's connection broke before it answered", sent=sent))
 
 
 def fail(receiver: Receiver, error: StoreUnavailable) -> None:

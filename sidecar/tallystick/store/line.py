@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
-from tallystick.store.connection import ConnectionLost, Reply, fail
+from tallystick.store.connection import ConnectionLost, Reply, after, fail
 from tallystick.store.script_runner import COMMAND_CELLS, ScriptRunner
 
 MOST_TOGETHER = 32
@@ -44,7 +44,8 @@ class Line:
         count = len(party.calls)
         if connection is None:
             if count == 1:
-                loop.call_soon(party.set_exception, ConnectionLost("the store can't be reached"))
+                nothing = ConnectionLost("the store can't be reached", sent=False)
+                loop.call_soon(party.set_exception, nothing)
         elif count == 1:
             connection.send_for(party, party)
         elif count == MOST_TOGETHER:
@@ -58,10 +59,11 @@ class Line:
         count = self._cells + len(calls) * self._of_a_call
         return b"*%d\r\n%b%b" % (count, self._command, b"".join(calls))
 
-    async def ask(self, message: bytes, refusal: Reply | None) -> list[Any]:
-        """The replies to a command that was refused, or lost on the way (None), after all."""
-        if refusal is None:
-            return await self._runner.evaluate(self._script, self.partition, message)
+    async def ask(self, message: bytes, refusal: Reply) -> list[Any]:
+        """The replies to a command that was refused, or lost on the way (ConnectionLost), after all."""
+        if isinstance(refusal, ConnectionLost):
+            with after(refusal):
+                return await self._runner.evaluate(self._script, self.partition, message)
         return await self._runner.refused(refusal, self._script, self.partition, message)
 
 
@@ -93,17 +95,17 @@ class _Party:
 
     def set_exception(self, error: StoreUnavailable) -> None:
         if isinstance(error, ConnectionLost):
-            self._ask_again(None)
+            self._ask_again(error)
             return
         for future in self.futures:
             if not future.done():
                 fail(future, error)
 
-    def _ask_again(self, refusal: Reply | None) -> None:
+    def _ask_again(self, refusal: Reply) -> None:
         self.depart()  # who comes now is not lost
         self._asking = asyncio.create_task(self._ask(refusal), name="ask-again")
 
-    async def _ask(self, refusal: Reply | None) -> None:
+    async def _ask(self, refusal: Reply) -> None:
         try:
             self.set_result(await self._line.ask(self.depart(), refusal))
         except BaseException as error:

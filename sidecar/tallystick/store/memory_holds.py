@@ -4,6 +4,8 @@ from itertools import islice
 
 from tallystick.core.errors import ReservationEnded, ReservationNotFound
 from tallystick.core.hold import LATE, Hold, State, read_hold
+from tallystick.core.ledger import by_unit
+from tallystick.core.policy import Unit
 from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk, ResolveKind, listed, prefix_of
 from tallystick.store.memory_partition import Partition, drawn_text
 
@@ -29,6 +31,29 @@ class HoldsInMemory:
         of = {each.member: p.hold.get(each.member[2:].decode(), "") for each in places}
         ours = [place for place in places if place.member.startswith(prefix)]
         return HoldsSeen(listed(tenant, ours, of), places[-1] if len(places) == count else None)
+
+    async def restore(self, tenant: str, reservation_id: str, record: str, outcome: str) -> bool:
+        """See `Store.restore`."""
+        p, name, hold = self._begin(tenant), f"{tenant}:r:{reservation_id}", read_hold(record)
+        if name in p.hold:
+            return False
+        if p.now_ms >= hold.expires_ms + self._retention_ms:
+            raise ReservationEnded(f"the tally of {reservation_id!r} is older than the retention")
+        counter, unit = hold.wallet or ("", "")
+        p.append(
+            "reserve", tenant, reservation_id,
+            nano=hold.nano_usd, tokens=hold.tokens, wallet=counter, wallet_unit=str(unit), body=hold.body,
+            outcome=outcome, tally=record,
+        )  # fmt: skip
+        held = by_unit(hold.nano_usd, hold.tokens, 1)
+        if hold.wallet:
+            p.count[f"{counter}:h"] = p.count.get(f"{counter}:h", 0) + held[Unit(unit)]
+        p.post(tenant, reservation_id, hold, held, None)
+        p.hold[name] = hold.text()
+        p.schedule(f"r:{name}", hold.expires_ms)
+        p.opened(1)
+        p.end_due(4)
+        return True
 
     async def resolve(self, tenant: str, ask: ResolveAsk) -> tuple[Hold, bool]:
         """See `Store.resolve`."""

@@ -20,7 +20,7 @@ from tallystick.store.scripts import load_script
 from tallystick.store.wire import GRACE_S
 
 SCRIPTS = (
-    *("reserve", "settle", "release", "extend", "resolve", "balance", "charge", "take"),
+    *("reserve", "settle", "release", "extend", "restore", "resolve", "balance", "charge", "take"),
     *("credit", "move", "apply_policy", "suspend", "learn", "sweep", "freeze", "thaw"),
     *("make_token", "revoke_token", "list_tokens", "shadow"),
     *("open_ticket", "answer_ticket"),

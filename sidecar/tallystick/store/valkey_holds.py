@@ -6,7 +6,8 @@ from tallystick.store.hold_places import HoldsSeen, Place, ResolveAsk, listed, p
 from tallystick.store.keys import partition_keys
 from tallystick.store.script_runner import ScriptRunner
 
-RESOLVED, ENDED, UNKNOWN = 0, 5, 6
+RESOLVED = RESTORED = 0
+ENDED, UNKNOWN, TOO_OLD = 5, 6, 7
 
 
 class HoldsOnValkey:
@@ -46,6 +47,14 @@ class HoldsOnValkey:
             if len(rows) < count:
                 break
         return found[:count]
+
+    async def restore(self, tenant: str, reservation_id: str, record: str, outcome: str) -> bool:
+        """See `Store.restore`."""
+        args = (tenant, reservation_id, record, outcome, self._retention_ms)
+        (code,) = await self._runner.run("restore", tenant, args)
+        if code == TOO_OLD:
+            raise ReservationEnded(f"the tally of {reservation_id!r} is older than the retention")
+        return bool(code == RESTORED)
 
     async def resolve(self, tenant: str, ask: ResolveAsk) -> tuple[Hold, bool]:
         """See `Store.resolve`."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
-from tallystick.store.connection import Connection, ConnectionLost, Reply
+from tallystick.store.connection import Connection, ConnectionLost, Reply, after
 from tallystick.store.dial import dial
 
 GRACE_S = 1.0
@@ -105,8 +105,9 @@ class Wire:
         connection = self._connection
         try:
             return await (connection or await self.ready()).send(message)
-        except ConnectionLost:
-            return await (await self.ready()).send(message)
+        except ConnectionLost as lost:
+            with after(lost):
+                return await (await self.ready()).send(message)
 
     @property
     def connection(self) -> Connection | None:
