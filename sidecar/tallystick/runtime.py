@@ -194,7 +194,7 @@ class Sidecar:
         self.opened.set()
         log.info("serving on %s", ", ".join(self._places()))
         await asyncio.gather(
-            sweep_for_ever(store, self.metrics),
+            sweep_for_ever(store, self._planner.suspensions, self.metrics),
             watch_callers_for_ever(self._callers),
             learn_for_ever(store, self._planner, self._engine.learned),
             self._engine.catch_up_for_ever(),

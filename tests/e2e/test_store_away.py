@@ -8,12 +8,12 @@ from typing import Any
 import grpc
 import pytest
 
-from tallystick.store.journal import Journal
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import Books, books_of
 from tests.e2e.caller import ALLOW, DENY, Caller, fails
 from tests.e2e.conftest import Start
 from tests.e2e.faults import eventually, is_serving, metric
+from tests.journals import entries_in
 from tests.servers import SidecarProcess, StoreServer, free_port, http_get, short_directory
 
 CODE = grpc.StatusCode
@@ -58,12 +58,19 @@ def told(sidecar: SidecarProcess) -> bool:
     return metric(sidecar, "tallystick_journaled") == 0
 
 
+def is_back(sidecar: SidecarProcess) -> bool:
+    """Whether the store is, and knows of everything."""
+    return told(sidecar) and is_serving(sidecar) and metric(sidecar, "tallystick_store_up") == 1
+
+
 def marked(books: Books, caller: Caller) -> dict[str, str]:
-    """What the ledger tells of calls that were decided without the store: the outcome by id."""
-    settled = [
-        entry.fields for entry in books.of_tenant(caller.tenant).log if entry.fields["kind"] == "settle"
-    ]
-    return {each["id"]: each["outcome"] for each in settled if "WITHOUT_STORE" in each["outcome"]}
+    """What the ledger tells of calls that were decided without the store: kind and outcome by id."""
+    told = [entry.fields for entry in books.of_tenant(caller.tenant).log]
+    return {
+        each["id"]: f"{each['kind']} {each['outcome']}"
+        for each in told
+        if "WITHOUT_STORE" in each.get("outcome", "")
+    }
 
 
 @TRANSPORTS
@@ -94,15 +101,15 @@ def test_an_allowance_is_let_through_and_no_more_and_the_store_is_told_of_it(
         caller.release("d")
         assert caller.reserve(3 * USD).refusal.shortfall == 1 * USD
         store.start()
-        eventually(lambda: told(sidecar) and is_serving(sidecar))
-        assert (caller.wallet().spent, caller.wallet().held) == (6 * USD, 0)
+        eventually(lambda: is_back(sidecar))
+        assert (caller.wallet().spent, caller.wallet().held) == (1 * USD, 5 * USD)
         with books_of(store) as books:
             assert len(marked(books, caller)) == 4
-            assert marked(books, caller)["a"] == "COMPLETED WITHOUT_STORE"
-            assert marked(books, caller)["c"] == "WITHOUT_STORE"
+            assert marked(books, caller)["a"] == "settle COMPLETED WITHOUT_STORE"
+            assert marked(books, caller)["c"] == "reserve WITHOUT_STORE"
             books.check()
-        assert caller.settle("c", USD // 2).charged.nano_usd == USD // 2  # an estimate until now
-        assert caller.wallet().spent == 4 * USD + USD // 2
+        assert caller.settle("c", USD // 2).charged.nano_usd == USD // 2  # a hold until now
+        assert (caller.wallet().spent, caller.wallet().held) == (1 * USD + USD // 2, 3 * USD)
         assert caller.reserve(3 * USD).store_away is False
 
 
@@ -177,7 +184,7 @@ def test_two_sidecars_and_a_limit_overspend_by_their_allowances_at_the_most(
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(ask, [first, second] * 4)) == 2 * 6
         store.start()
-        eventually(lambda: all(told(each) and is_serving(each) for each in sidecars))
+        eventually(lambda: all(is_back(each) for each in sidecars))
         state = first.budgets.Balance(pb.BalanceRequest(tenant=first.tenant)).budgets[0]
         assert state.spent + state.held == 10 * USD + 2 * 3 * USD
         assert first.reserve(1).refusal.reason == pb.REASON_BUDGET_EXHAUSTED
@@ -207,12 +214,12 @@ def test_a_sidecar_that_is_killed_while_the_store_is_away_has_written_down_what_
     )
     eventually(lambda: told(again))
     with Caller(again, tenant=caller.tenant) as caller, books_of(store) as books:
-        assert caller.wallet().spent == 3 * USD
+        assert (caller.wallet().spent, caller.wallet().held) == (2 * USD, 1 * USD)
         assert caller.settle("b", 1, tally=b"").charged.nano_usd == 1
         assert caller.wallet().spent == 2 * USD + 1
         assert sorted(marked(books, caller)) == ["a", "b"]
         books.check()
-    assert Journal(sidecar.directory / "journal", 1).entries == []
+    assert [each["kind"] for each in entries_in(sidecar.directory / "journal")] == ["used"]
 
 
 @pytest.mark.contract(13)
@@ -242,7 +249,7 @@ def test_the_end_of_a_call_from_before_is_taken_with_its_tally(start: Start, sto
         with fails(CODE.UNAVAILABLE):
             caller.settle("two", 30)
         store.start()
-        eventually(lambda: told(sidecar) and is_serving(sidecar))
+        eventually(lambda: is_back(sidecar))
         assert (caller.wallet().spent, caller.wallet().held) == (30, 60)
         assert caller.settle("one", 30, tally=tally).charged.nano_usd == 30
         with books_of(store) as books:

@@ -382,7 +382,7 @@ class Stores(RuleBasedStateMachine):
         return of[-1] if of else self.one_of_the_known(0)
 
     @rule(which=KNOWN, tally=st.sampled_from([0, -1]), again=st.booleans())
-    def restore(self, which: int, tally: int, again: bool) -> None:
+    def hold_again(self, which: int, tally: int, again: bool) -> None:
         """What the store has forgotten, or never heard of under this id."""
         tenant, reservation_id = of = self.lost() if again else self.one_of_the_known(which)
         kept = self.tallies.get(of) or next(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from tallystick.core.errors import StoreUnavailable
+from tallystick.engine.suspensions import Suspensions
 from tallystick.observe.metrics import Metrics
 from tallystick.store.base import Store
 
@@ -14,22 +15,24 @@ MOST_AT_ONCE = 200
 log = logging.getLogger("tallystick.sweeper")
 
 
-async def sweep_for_ever(store: Store, metrics: Metrics) -> None:
+async def sweep_for_ever(store: Store, suspensions: Suspensions, metrics: Metrics) -> None:
     """Sweeps every partition every second. While the store is away, it waits."""
     while True:
         try:
-            swept = [await _sweep(store, partition) for partition in range(store.partitions)]
+            swept = [await _sweep(store, suspensions, partition) for partition in range(store.partitions)]
         except StoreUnavailable as error:
             log.debug("sweep put off: %s", error)
         else:
             metrics.holds_open.set(sum(swept))
+            metrics.tenants_suspended.set(len(suspensions))
             metrics.partitions_frozen.set(len(store.frozen))
         await asyncio.sleep(EVERY_S)
 
 
-async def _sweep(store: Store, partition: int) -> int:
+async def _sweep(store: Store, suspensions: Suspensions, partition: int) -> int:
     """Ends all that is due in a partition; how many holds are open."""
     while True:
         swept = await store.sweep(partition, MOST_AT_ONCE)
         if not swept.more:
+            await suspensions.look(partition, swept.switched)
             return swept.open_holds

@@ -1,9 +1,9 @@
 """What a sidecar may let through by itself, while it can't reach the store. Pure."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from tallystick.core.counters import bucket_of
 from tallystick.core.hold import read_hold
 from tallystick.core.ledger import by_unit
 from tallystick.core.plan import BudgetLine, Plan, Taken
@@ -24,22 +24,27 @@ def has_rule(plan: Plan) -> bool:
     return any(line.store_away for line in plan.budgets)
 
 
-def judge(plan: Plan, taken: Taken, used: Mapping[str, int]) -> Verdict:
-    """Whether every budget lets a call through; `used`: what of its allowance went, by counter."""
-    for line in plan.budgets:
-        if line.store_away is None:
-            continue
-        short = used.get(line.counter, 0) + taken[line.slot] - line.store_away
-        if not line.store_away or short > 0:
-            return Verdict(line, max(0, short) if line.store_away else 0)
-    return Verdict(None)
+class _Used:
+    """What went of the allowance of a counter."""
+
+    __slots__ = ("amount", "until_ms")
+
+    def __init__(self, amount: int = 0, until_ms: int = 0) -> None:
+        self.amount = amount
+        self.until_ms = until_ms
+        """When its window has ended; 0: the window has no end, and it counts until the store was told."""
 
 
 class Allowances:
-    """What went of them, by the counters of budgets."""
+    """What went of them, by the counters of budgets: of each window once, however often the store goes."""
 
     def __init__(self) -> None:
-        self.used: Counter[str] = Counter()
+        self._of: dict[str, _Used] = {}
+
+    def used(self, counter: str, now_ms: int) -> int:
+        """In the unit of the counter."""
+        used = self._of.get(counter)
+        return used.amount if used and (not used.until_ms or now_ms < used.until_ms) else 0
 
     def hold(self, record: str) -> None:
         """A call is let through: takes what its record holds."""
@@ -64,4 +69,39 @@ class Allowances:
         amounts = by_unit(*(charged or (hold.nano_usd, hold.tokens, 1)))
         for budget in hold.budgets:
             in_flight = budget.unit is Unit.CONCURRENT
-            self.used[budget.counter] += 0 if in_flight and charged else sign * amounts[budget.unit]
+            used = self._of.setdefault(budget.counter, _Used())
+            used.amount += 0 if in_flight and charged else sign * amounts[budget.unit]
+            used.until_ms = max(used.until_ms, 0 if in_flight else _until(budget.end, hold.reserved_ms))
+
+    def forget_ended(self, now_ms: int) -> None:
+        """Once the store knows of all calls: of windows that have ended, or never do, nothing counts."""
+        self._of = {
+            counter: used for counter, used in self._of.items() if used.amount and used.until_ms > now_ms
+        }
+
+    def cells(self) -> dict[str, list[int]]:
+        """As JSON can hold it."""
+        return {counter: [used.amount, used.until_ms] for counter, used in self._of.items()}
+
+    def restore(self, cells: Mapping[str, Sequence[int]]) -> None:
+        """The inverse of `cells`."""
+        self._of = {counter: _Used(*each) for counter, each in cells.items()}
+
+
+def _until(end: str, reserved_ms: int) -> int:
+    """When what was reserved then no longer counts; 0 where the window has no end."""
+    bucket = bucket_of(end, reserved_ms)
+    if bucket:
+        return bucket.leaves_ms
+    return int(end) if end.isdigit() else 0
+
+
+def judge(plan: Plan, taken: Taken, allowances: Allowances, now_ms: int) -> Verdict:
+    """Whether every budget lets a call through."""
+    for line in plan.budgets:
+        if line.store_away is None:
+            continue
+        short = allowances.used(line.counter, now_ms) + taken[line.slot] - line.store_away
+        if not line.store_away or short > 0:
+            return Verdict(line, max(0, short) if line.store_away else 0)
+    return Verdict(None)

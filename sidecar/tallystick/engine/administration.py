@@ -46,7 +46,7 @@ class Administration:
         self.pages = Pages()
         self.on_funds: Callable[[CreditCall | MoveCall], None] = lambda _: None
         """Is told of credits and moves that were made, with their ids."""
-        self.tenants = Tenants(store, self.pages)
+        self.tenants = Tenants(store, self.pages, planner.suspensions)
         self.policies = Policies(store, planner, self.pages)
         self.partitions = Partitions(store)
         self.tail = LedgerTail(store, planner.clock, self.pages)

@@ -1,22 +1,18 @@
-"""Decisions while the store is away, by what each budget says of that; and how the store is told after.
+"""Decisions while the store is away, by what each budget says of that.
 
 What is let through is a hold like any other: its tally is sealed and its record names the
-counters. It is in the journal before it is answered, and so is its end. When the store is
-back every record goes there as a settle of a hold that it has lost, which counts once: with
-the cost that was reported, or else as an estimate, which a later Settle corrects.
+counters. `alone_calls` keeps it, and tells the store.
 """
 
-import asyncio
-import contextlib
 import logging
-from dataclasses import dataclass
 
-from tallystick.core.alone import Allowances, has_rule, judge
+from tallystick.core.alone import has_rule, judge
 from tallystick.core.decision import Decision, Refusal
 from tallystick.core.errors import IdMismatch, ReservationEnded, StoreFrozen, StoreUnavailable
-from tallystick.core.hold import Hold, read_hold, seal
+from tallystick.core.hold import seal
 from tallystick.core.outcome import Mode
 from tallystick.core.plan import Plan, Taken
+from tallystick.core.reasons import Reason
 from tallystick.core.usage import Usage
 from tallystick.engine.alone_answers import (
     let_through,
@@ -26,81 +22,40 @@ from tallystick.engine.alone_answers import (
     refuse_unwritten,
     refused,
 )
+from tallystick.engine.alone_calls import Call, Calls, Place
 from tallystick.engine.planner import Clock
+from tallystick.engine.suspensions import Suspensions
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import Released, ReserveAsk, SettleAsk, Settled, Stamp
 from tallystick.store.base import Store
-from tallystick.store.journal import Entry, Journal, JournalFailed
+from tallystick.store.journal import Journal, JournalFailed
 
-RETRY_S = 0.2
-MARK = "WITHOUT_STORE"
-"""In the ledger's outcome of what was decided here."""
 BY_US = "without the store"
 """The content of a settle that nobody asked for."""
-
-Place = tuple[str, str]
-"""Tenant and reservation id."""
+MOST_UNSURE = 4_096
 
 log = logging.getLogger("tallystick.alone")
-
-
-@dataclass(slots=True)
-class _Call:
-    record: str
-    """As in its tally."""
-    ours: bool
-    """Decided here; else only its end came while the store was away."""
-    end: SettleAsk | None = None
-    written: "asyncio.Task[None] | None" = None
-
-    @property
-    def hold(self) -> Hold:
-        return read_hold(self.record)
-
-    @property
-    def charged(self) -> tuple[int, int, int]:
-        """Nano-dollars, tokens and requests."""
-        hold, end = self.hold, self.end
-        if end is None or end.mode is Mode.HOLD:
-            return hold.nano_usd, hold.tokens, 1
-        if end.mode is Mode.NONE:
-            return 0, 0, 0
-        nano_usd = hold.nano_usd if end.nano_usd is None else end.nano_usd
-        return nano_usd, hold.tokens if end.tokens is None else end.tokens, 1
 
 
 class Alone:
     """Decides without the store. Without a journal it decides nothing."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, journal: Journal | None) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, clock: Clock, metrics: Metrics, journal: Journal | None, suspensions: Suspensions
+    ) -> None:
         self._clock = clock
-        self._journal = journal
         self._metrics = metrics
-        self._calls: dict[Place, _Call] = {}
-        self._allowances = Allowances()
-        self._news = asyncio.Event()
+        self._suspensions = suspensions
+        self._calls = Calls(store, clock, journal) if journal else None
+        self._unsure: dict[Place, None] = {}
+        """The latest that were sent to the store, which may hold them: nobody was told."""
         self.tally_key = b""
-        for entry in journal.entries if journal else ():
-            self._restore(entry)
-        metrics.journaled.set_function(lambda: len(self._calls))
+        metrics.journaled.set_function(lambda: len(self._calls or ()))
 
-    def _restore(self, entry: Entry) -> None:
-        place, record = (entry["tenant"], entry["id"]), entry["record"]
-        call = self._calls.setdefault(place, _Call(record, ours=entry["kind"] == "reserve"))
-        if entry["kind"] == "reserve":
-            self._allowances.hold(record)
-        else:
-            self._end(call, SettleAsk._make([entry["id"], *_read_end(entry["end"]), record]))
-        self._news.set()
-
-    def _end(self, call: _Call, end: SettleAsk) -> None:
-        if call.ours:
-            if call.end is not None:
-                self._allowances.reopen(call.record, call.charged)
-            call.end = end
-            self._allowances.end(call.record, call.charged)
-        call.end = end
+    async def catch_up_for_ever(self) -> None:
+        """Tells the store, whenever it is there, what was decided without it."""
+        if self._calls is not None:
+            await self._calls.catch_up_for_ever()
 
     def record_of(self, place: Place) -> str:
         """The record of a call of ours that the store has not been told of; else empty."""
@@ -114,54 +69,62 @@ class Alone:
 
         Raises:
             IdMismatch, ReservationEnded.
-            StoreUnavailable: no budget of the call says that anything may be let through, or the
-                tenant's partition is frozen.
+            StoreUnavailable: no budget of the call says that anything may be let through, the tenant's
+                partition is frozen, or the store may hold the call.
         """
-        if self._journal is None or not has_rule(plan) or isinstance(away, StoreFrozen):
+        if self._calls is None or not has_rule(plan) or isinstance(away, StoreFrozen):
             raise away
-        first, now_ms = ask.tries[0], self._clock.now_ms()
-        taken, place = Taken(first.nano_usd, first.tokens), (plan.tenant, ask.reservation_id)
+        place = (plan.tenant, ask.reservation_id)
         known = self._calls.get(place)
         if known is not None and known.ours:
-            return await self._repeat(plan, ask, known, usage)
-        if first.refusal:
-            return self._refused(plan, ask, refuse_for(plan, first.refusal, taken, now_ms))
-        verdict = judge(plan, taken, self._allowances.used)
-        if verdict.binds is not None:
-            return self._refused(plan, ask, refuse_by(verdict.binds, verdict.shortfall))
-        call = _Call(record_for(plan, ask, now_ms), ours=True)
-        self._allowances.hold(call.record)
-        self._calls[place] = call
-        self._news.set()
-        entry = {"kind": "reserve", "tenant": place[0], "id": place[1], "record": call.record}
-        call.written = asyncio.create_task(self._journal.append(entry))
-        return await self._repeat(plan, ask, call, usage)
+            return await self._answer(plan, ask, known, usage)
+        if away.may_stand:
+            self._remember_unsure(place)
+        refusal = self._refusal(plan, ask)
+        if refusal:
+            return self._refuse(plan, ask, refusal, away)
+        call = self._calls.let_through(place, record_for(plan, ask, self._clock.now_ms()))
+        try:
+            return await self._answer(plan, ask, call, usage)
+        except JournalFailed as error:
+            self._calls.forget(place, call)
+            log.warning("nothing is let through while the store is away: %s", error)
+            return self._refuse(plan, ask, refuse_unwritten(), away)
 
-    async def _repeat(self, plan: Plan, ask: ReserveAsk, call: _Call, usage: Usage | None) -> Decision:
-        """The answer to a call that is let through, once it is on disk."""
+    def _remember_unsure(self, place: Place) -> None:
+        self._unsure[place] = None
+        if len(self._unsure) > MOST_UNSURE:
+            del self._unsure[next(iter(self._unsure))]
+
+    def _refusal(self, plan: Plan, ask: ReserveAsk) -> Refusal | None:
+        """What does not let a call through."""
+        first, now_ms = ask.tries[0], self._clock.now_ms()
+        taken = Taken(first.nano_usd, first.tokens)
+        static = Reason.TENANT_SUSPENDED if plan.tenant in self._suspensions else first.refusal
+        if static:
+            return refuse_for(plan, static, taken, now_ms)
+        assert self._calls is not None
+        verdict = judge(plan, taken, self._calls.allowances, now_ms)
+        return refuse_by(verdict.binds, verdict.shortfall) if verdict.binds else None
+
+    def _refuse(self, plan: Plan, ask: ReserveAsk, refusal: Refusal, away: StoreUnavailable) -> Decision:
+        """A DENY, which nobody may be told whose call the store may hold."""
+        if (plan.tenant, ask.reservation_id) in self._unsure:
+            raise StoreUnavailable(f"{away}; whether it holds this call is not known: the same id finds out")
+        self._metrics.alone.inc()
+        return refused(plan, ask, refusal, self._clock.now_ms())
+
+    async def _answer(self, plan: Plan, ask: ReserveAsk, call: Call, usage: Usage | None) -> Decision:
+        """The answer to a call that is let through, once it is on disk. Raises JournalFailed."""
         hold = call.hold
         if hold.content != ask.content:
             raise IdMismatch("reservation_id: was used before with other content")
-        if call.end is not None and call.end.mode is Mode.NONE:
+        if call.released:
             raise ReservationEnded("reservation_id: was released before")
-        try:
-            await _on_disk(call)
-        except JournalFailed as error:
-            self._forget((plan.tenant, ask.reservation_id), call)
-            log.warning("nothing is let through while the store is away: %s", error)
-            return self._refused(plan, ask, refuse_unwritten())
+        await call.on_disk()
         self._metrics.alone.inc()
         tally = seal(self.tally_key, plan.tenant, ask.reservation_id, call.record)
         return let_through(plan, ask.reservation_id, hold, tally, usage)
-
-    def _forget(self, place: Place, call: _Call) -> None:
-        if self._calls.get(place) is call:
-            del self._calls[place]
-            self._allowances.give_back(call.record)
-
-    def _refused(self, plan: Plan, ask: ReserveAsk, refusal: Refusal) -> Decision:
-        self._metrics.alone.inc()
-        return refused(plan, ask, refusal, self._clock.now_ms())
 
     async def settle(self, tenant: str, ask: SettleAsk, away: StoreUnavailable) -> Settled:
         """Writes down how a call ended, for the store.
@@ -169,15 +132,17 @@ class Alone:
         Raises:
             IdMismatch, StoreUnavailable: it is neither a call of ours nor did its tally come.
         """
+        if self._calls is None:
+            raise away
         place = (tenant, ask.reservation_id)
-        call = self._calls.get(place) or (_Call(ask.tally, ours=False) if ask.tally else None)
-        if self._journal is None or call is None:
+        call = self._calls.get(place) or (Call(ask.tally, ours=False) if ask.tally else None)
+        if call is None:
             raise away
         end = call.end
         if end is not None and (end.content == ask.content or (end.estimated and ask.estimated)):
-            await _on_disk(call)
+            await call.on_disk()
             return self._settled(call, changed=False)
-        if end is not None and not end.estimated and end.mode is not Mode.NONE:
+        if end is not None and not end.estimated and not call.released:
             raise IdMismatch(f"reservation {ask.reservation_id!r} was settled with other content")
         await self._write_end(place, call, ask, away)
         return self._settled(call, changed=True)
@@ -189,30 +154,25 @@ class Alone:
             ReservationEnded, StoreUnavailable: it is no call of ours.
         """
         place = (tenant, reservation_id)
-        call = self._calls.get(place)
-        if self._journal is None or call is None or not call.ours:
+        call = self._calls.get(place) if self._calls else None
+        if call is None or not call.ours:
             raise away
-        if call.end is not None and call.end.mode is not Mode.NONE:
+        if call.end is not None and not call.released:
             raise ReservationEnded(f"reservation {reservation_id!r} was settled")
         if call.end is None:
             ask = SettleAsk(reservation_id, BY_US, Mode.NONE, 0, 0, False, "NOT_DISPATCHED", "", call.record)
             await self._write_end(place, call, ask, away)
         return Released(self._stamp(), call.hold.nano_usd, call.hold.tokens, known=True)
 
-    async def _write_end(self, place: Place, call: _Call, ask: SettleAsk, away: StoreUnavailable) -> None:
-        assert self._journal is not None
-        end = ask._replace(tally=call.record)
-        entry = {"kind": "end", "tenant": place[0], "id": place[1], "record": call.record, "end": end[1:-1]}
+    async def _write_end(self, place: Place, call: Call, ask: SettleAsk, away: StoreUnavailable) -> None:
+        assert self._calls is not None
         try:
-            await self._journal.append(entry, spare=True)
+            await self._calls.write_end(place, call, ask)
         except JournalFailed as error:
             log.warning("the end of a call is not taken while the store is away: %s", error)
             raise away from error
-        self._end(call, end)
-        self._calls[place] = call
-        self._news.set()
 
-    def _settled(self, call: _Call, *, changed: bool) -> Settled:
+    def _settled(self, call: Call, *, changed: bool) -> Settled:
         hold, (nano_usd, tokens, _), end = call.hold, call.charged, call.end
         assert end is not None
         return Settled(
@@ -223,58 +183,3 @@ class Alone:
 
     def _stamp(self) -> Stamp:
         return Stamp(self._clock.now_ms(), 0, 0)
-
-    async def catch_up_for_ever(self) -> None:
-        """Tells the store, whenever it is there, what it has not heard of."""
-        while True:
-            await self._news.wait()
-            try:
-                await self._catch_up()
-            except StoreUnavailable:
-                await asyncio.sleep(RETRY_S)
-
-    async def _catch_up(self) -> None:
-        told, frozen = 0, False
-        for place, call in list(self._calls.items()):
-            with contextlib.suppress(JournalFailed):
-                await _on_disk(call)
-            end = call.end
-            if self._calls.get(place) is call:
-                try:
-                    await self._tell(place, call)
-                except StoreFrozen:  # it waits for an administrator; others need not
-                    frozen = True
-                    continue
-                told += 1
-            if call.end is end:  # else its end came meanwhile, and is told next
-                self._calls.pop(place, None)
-        assert self._journal is not None
-        if not self._calls and self._journal.idle:
-            self._news.clear()
-            self._allowances.used.clear()
-            self._journal.clear()
-            log.info("the store knows of all that was decided without it: %d calls", told)
-        else:
-            await asyncio.sleep(RETRY_S if frozen else 0)
-
-    async def _tell(self, place: Place, call: _Call) -> None:
-        tenant, reservation_id = place
-        end = call.end or SettleAsk(reservation_id, BY_US, Mode.HOLD, 0, 0, True, "", "", call.record)
-        if call.ours:
-            end = end._replace(outcome=f"{end.outcome} {MARK}".strip())
-        try:
-            await self._store.settle(tenant, end)
-        except IdMismatch:
-            log.info("reservation %s was settled otherwise since; that stands", reservation_id)
-        except ReservationEnded as error:
-            log.warning("a call that was let through without the store is not charged: %s", error)
-
-
-async def _on_disk(call: _Call) -> None:
-    if call.written is not None:
-        await asyncio.shield(call.written)
-
-
-def _read_end(cells: list[object]) -> list[object]:
-    content, mode, *rest = cells
-    return [content, Mode(str(mode)), *rest]

@@ -82,12 +82,13 @@ def _downgrade(plan: Plan, held: Held) -> Downgrade:
 
 def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold, usage: Usage | None) -> Decision:
     """The answer that was given before."""
-    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, reason, bound, seen = hold.answered
+    content, reserved_ms, counter, unit, nano_usd, tokens, expires_ms, *told = hold.answered
+    reason, bound, seen = told or (0, "", "")  # a tally does not tell: the store had lost it
     wallet, downgrade = None, None
     if counter:
         name, group, wallet_unit = parse_counter(counter)
         wallet = WalletLine(name, group, wallet_unit, counter)
-    if hold.asked_model != hold.model:
+    if told and hold.asked_model != hold.model:
         budget, group = parse_counter(bound)[:2] if bound else ("", "")
         downgrade = explain_downgrade(hold.asked_model, Reason(reason), budget, group)
     record = tally_record(
@@ -105,7 +106,7 @@ def repeat(key: bytes, plan: Plan, reservation_id: str, hold: Hold, usage: Usage
         price_version=hold.price.version if hold.price else "",
         nano_usd=int(nano_usd),
         tokens=int(tokens),
-        lines=lines_of(hold),
+        lines=lines_of(hold) if told else (),
         values=[int(value) for value in seen.split()],
         wallet=wallet,
         tally=seal(key, plan.tenant, reservation_id, record),

@@ -11,6 +11,7 @@ from tallystick.core.hold import seal, unseal
 from tallystick.core.outcome import Mode, settle_mode
 from tallystick.core.plan import Plan, Taken
 from tallystick.core.policy import OutputRule
+from tallystick.core.reasons import Reason
 from tallystick.core.subject import Subject, subject_text
 from tallystick.engine.actual import NOTHING, actual_of
 from tallystick.engine.advice import Adviser
@@ -74,7 +75,7 @@ class Engine:
         self.tickets = Tickets(self, store, planner)
         self._store_seconds = metrics.store
         self._reserve_seconds, self._settle_seconds = metrics.store("reserve"), metrics.store("settle")
-        self._alone = Alone(store, planner.clock, metrics, journal)
+        self._alone = Alone(store, planner.clock, metrics, journal, planner.suspensions)
         self._tally_key = b""
         self._tidying: set[asyncio.Task[None]] = set()
 
@@ -113,11 +114,10 @@ class Engine:
             try:
                 reply = await self._store.reserve(plan, ask)
             except asyncio.CancelledError:
-                if not call.reservation_id:  # nobody else knows this id
-                    self.give_back(call.tenant, reservation_id)
+                self._left(call, reservation_id)
                 raise
             except StoreUnavailable as away:
-                return await self._alone.reserve(plan, ask, estimate.usage, away)
+                return await self._without_store(call, plan, ask, estimate, away)
             self._reserve_seconds.observe(time.perf_counter() - started)
             if isinstance(reply, Held):
                 return allow(self._tally_key, plan, ask, reply, estimate.usage)
@@ -131,10 +131,26 @@ class Engine:
                 subject = estimate.subject(call.subject)
         raise StoreUnavailable("the store has too much to end; ask again")
 
+    async def _without_store(
+        self, call: ReserveCall, plan: Plan, ask: ReserveAsk, estimate: Estimate, away: StoreUnavailable
+    ) -> Decision:
+        try:
+            return await self._alone.reserve(plan, ask, estimate.usage, away)
+        except asyncio.CancelledError:
+            self._left(call, ask.reservation_id)
+            raise
+
+    def _left(self, call: ReserveCall, reservation_id: str) -> None:
+        """The caller has: an id of ours is then known to nobody else."""
+        if not call.reservation_id:
+            self.give_back(call.tenant, reservation_id)
+
     async def _refuse(
         self, rules: Rules, subject: Subject, estimate: Estimate, ask: ReserveAsk, reply: Refused
     ) -> Decision:
         plan = ask.tries[0].plan
+        if reply.reason is Reason.TENANT_SUSPENDED:
+            self._planner.suspensions.note(plan.tenant, suspended=True)
         room = await self._room(rules, estimate, plan, reply)
         decision = deny(plan, ask, reply, room.binding_ms)
         advice = self._adviser.advise(rules, subject, estimate, plan, reply)

@@ -13,6 +13,7 @@ from tallystick.core.subject import Subject
 from tallystick.engine.estimates import Estimate
 from tallystick.engine.readable import Reader
 from tallystick.engine.rules import Rules
+from tallystick.engine.suspensions import Suspensions
 from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import StoredPolicy
 from tallystick.store.base import Store
@@ -55,6 +56,7 @@ class Planner:
         self._of_prompts: OrderedDict[object, Plan] = OrderedDict()
         """The least recently used first; those of a policy that was replaced go in time."""
         self.clock = Clock()
+        self.suspensions = Suspensions(store)
         self._reader = Reader(store)
         metrics.policies_unreadable.set_function(lambda: len(self._reader.unreadable))
         metrics.plans_cached.set_function(lambda: self._count + len(self._of_prompts))

@@ -3,6 +3,7 @@
 from tallystick.core.shadow import is_namespace
 from tallystick.engine.calls import SwitchCall
 from tallystick.engine.paging import Cut, Page, Pages
+from tallystick.engine.suspensions import Suspensions
 from tallystick.store.base import Store
 from tallystick.store.tenant_states import Suspension, TenantState
 
@@ -10,8 +11,9 @@ from tallystick.store.tenant_states import Suspension, TenantState
 class Tenants:
     """Suspends and resumes tenants, and lists them."""
 
-    def __init__(self, store: Store, pages: Pages) -> None:
+    def __init__(self, store: Store, pages: Pages, suspensions: Suspensions) -> None:
         self._store = store
+        self._suspensions = suspensions
         self._pages = pages
 
     async def suspend(self, call: SwitchCall) -> tuple[Suspension, bool]:
@@ -20,7 +22,9 @@ class Tenants:
         Raises:
             PolicyNotFound, StoreUnavailable.
         """
-        return await self._store.suspend(*call)
+        done = await self._store.suspend(*call)
+        self._suspensions.note(call.tenant, suspended=True)
+        return done
 
     async def resume(self, call: SwitchCall) -> bool:
         """Switches a tenant on again; whether anything changed.
@@ -28,7 +32,9 @@ class Tenants:
         Raises:
             PolicyNotFound, StoreUnavailable.
         """
-        return await self._store.resume(*call)
+        changed = await self._store.resume(*call)
+        self._suspensions.note(call.tenant, suspended=False)
+        return changed
 
     async def list(self, page: Page, *, suspended: bool) -> Cut[TenantState]:
         """Tenants that have a policy, by name; or only those that are suspended.

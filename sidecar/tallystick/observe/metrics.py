@@ -202,6 +202,11 @@ class Metrics:
 
     def _add_gauges(self, version: str) -> None:
         """Declare what is read when scraped: give each `set`, or `set_function` where a call would `inc`."""
+        self.tenants_suspended = Gauge(
+            "tallystick_tenants_suspended",
+            "Tenants that are switched off, as far as this sidecar knows.",
+            registry=self.registry,
+        )
         self.holds_open = Gauge("tallystick_holds_open", "Holds that have not ended.", registry=self.registry)
         self.store_up = Gauge(
             "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry

@@ -47,6 +47,10 @@ class TenantsKept(Protocol):
         """
         ...
 
+    async def suspended(self, partition: int) -> set[str]:
+        """The suspended tenants of a partition; they are not read at one moment."""
+        ...
+
     async def tenants(self) -> list[TenantState]:
         """Every tenant that has a policy, by name; they are not read at one moment.
 

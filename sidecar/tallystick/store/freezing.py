@@ -38,3 +38,5 @@ class Swept(NamedTuple):
     open_holds: int
     more: bool
     frozen: Freeze | None = None
+    switched: int = 0
+    """How often any of its tenants was suspended or resumed."""

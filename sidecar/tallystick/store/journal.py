@@ -6,6 +6,7 @@ was cut off is what nobody was told of, and is dropped.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -26,7 +27,7 @@ class Journal:
     """One file, of `most_bytes` at the most. `spare` entries may be as long again: they end others.
 
     Raises:
-        StoreUnusable: the file has lines that can't be read, which is not for us to drop.
+        StoreUnusable: another sidecar has the file, or it has lines that can't be read.
     """
 
     def __init__(self, path: Path, most_bytes: int) -> None:
@@ -37,8 +38,20 @@ class Journal:
         self._asked = 0
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._take()
         self.entries = self._load()
         """What was in it at the start."""
+
+    def _take(self) -> None:
+        """Two sidecars that write one file would undo each other."""
+        try:
+            self._opened()
+        except BlockingIOError:
+            raise StoreUnusable(
+                f"journal {self._path}: another sidecar writes it; give each its own"
+            ) from None
+        except OSError:  # what can't be written is said when it shall be
+            return
 
     def _load(self) -> list[Entry]:
         try:
@@ -108,7 +121,13 @@ class Journal:
     def _opened(self) -> int:
         if self._file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o600)
+            file = os.open(self._path, flags, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                raise
+            self._file = file
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)  # else the file itself may be gone after a power cut

@@ -191,9 +191,15 @@ class MemoryStore(
         p = self._partitions[partition]
         self._tick(p)
         if p.frozen:
-            return Swept(p.stamp(), p.meta.get("open", 0), more=False, frozen=p.frozen)
+            return Swept(
+                p.stamp(),
+                p.meta.get("open", 0),
+                more=False,
+                frozen=p.frozen,
+                switched=p.meta.get("switched", 0),
+            )
         more = p.end_due(limit)
-        return Swept(p.stamp(), p.meta.get("open", 0), more)
+        return Swept(p.stamp(), p.meta.get("open", 0), more, switched=p.meta.get("switched", 0))
 
     async def ledger(self, partition: int, after: str, count: int) -> Sequence[Entry]:
         """See `Store.ledger`."""

@@ -68,6 +68,7 @@ class TenantsInMemory:
         if changed:
             p.append("suspend", tenant, tenant, by=by, reason=reason)
             p.suspensions[tenant] = Suspension(p.now_ms, by, reason)
+            _switched(p)
         return p.suspensions[tenant], changed
 
     async def resume(self, tenant: str, by: str, reason: str) -> bool:
@@ -77,7 +78,12 @@ class TenantsInMemory:
         if changed:
             p.append("resume", tenant, tenant, by=by, reason=reason)
             del p.suspensions[tenant]
+            _switched(p)
         return changed
+
+    async def suspended(self, partition: int) -> set[str]:
+        """See `Store.suspended`."""
+        return set(self._partitions[partition].suspensions)
 
     async def tenants(self) -> list[TenantState]:
         """See `Store.tenants`."""
@@ -92,3 +98,7 @@ class TenantsInMemory:
         if not p.version(tenant):
             raise PolicyNotFound(f"tenant {tenant} has no policy")
         return p
+
+
+def _switched(p: Partition) -> None:
+    p.meta["switched"] = p.meta.get("switched", 0) + 1

@@ -268,11 +268,11 @@ class ValkeyStore(
         """See `Store.sweep`."""
         args = (limit, self._retention_ms)
         told = await self._runner.evaluate_even_frozen("sweep", partition, args)
-        now_ms, seq, epoch, open_holds, more, text = told
+        now_ms, seq, epoch, open_holds, more, text, switched = told
         stamp, frozen = Stamp(now_ms, int(seq), int(epoch)), self._learned(partition, text)
         if not frozen and self._behind(partition, stamp):
             frozen = await self.freeze(partition, *self._seen[partition])
-        return Swept(stamp, open_holds, more == 1, frozen)
+        return Swept(stamp, open_holds, more == 1, frozen, switched)
 
     async def shared_key(self, proposed: bytes) -> bytes:
         """See `Store.shared_key`."""

@@ -78,6 +78,11 @@ class TenantsOnValkey:
             raise PolicyNotFound(f"tenant {tenant} has no policy")
         return reply[1], reply[0] == CHANGED
 
+    async def suspended(self, partition: int) -> set[str]:
+        """See `Store.suspended`."""
+        fields = await self._runner.scan(partition, partition_keys(partition)[0], "suspended:*")
+        return {name.partition(":")[2] for name in fields}
+
     async def tenants(self) -> list[TenantState]:
         """See `Store.tenants`."""
         partitions = range(self._runner.partitions)

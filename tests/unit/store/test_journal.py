@@ -10,6 +10,7 @@ import pytest
 
 from tallystick.core.errors import StoreUnusable
 from tallystick.store.journal import Journal, JournalFailed
+from tests.journals import entries_in
 
 pytestmark = pytest.mark.contract(13)
 MOST = 100_000
@@ -24,7 +25,7 @@ async def written(path: Path, count: int) -> Journal:
 async def test_what_was_appended_is_read_again_in_order(tmp_path: Path) -> None:
     journal = await written(tmp_path / "j", 100)
     await journal.append({"text": "söße\n\0"})
-    found = Journal(tmp_path / "j", MOST).entries
+    found = entries_in(tmp_path / "j")
     assert found == [*({"n": number} for number in range(100)), {"text": "söße\n\0"}]
     assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
 
@@ -56,7 +57,7 @@ async def test_a_line_that_was_cut_off_is_dropped_and_the_next_takes_its_place(
     journal = Journal(path, MOST)
     assert journal.entries == [{"n": 0}, {"n": 1}]
     await journal.append({"n": 7})
-    assert Journal(path, MOST).entries == [{"n": 0}, {"n": 1}, {"n": 7}]
+    assert entries_in(path) == [{"n": 0}, {"n": 1}, {"n": 7}]
 
 
 async def test_a_line_in_the_middle_that_can_not_be_read_is_not_for_us_to_drop(tmp_path: Path) -> None:
@@ -74,10 +75,10 @@ async def test_a_journal_that_is_full_says_so_and_ends_have_room_of_their_own(tm
     with pytest.raises(JournalFailed, match="full"):
         await journal.append({"n": 3})
     await journal.append({"n": 4}, spare=True)
-    assert [entry["n"] for entry in Journal(tmp_path / "j", 40).entries] == [1, 2, 4]
+    assert [entry["n"] for entry in entries_in(tmp_path / "j")] == [1, 2, 4]
     journal.clear()
     await journal.append({"n": 5})
-    assert Journal(tmp_path / "j", 40).entries == [{"n": 5}]
+    assert entries_in(tmp_path / "j") == [{"n": 5}]
 
 
 async def test_a_disk_that_fails_leaves_nothing_behind(
@@ -92,9 +93,9 @@ async def test_a_disk_that_fails_leaves_nothing_behind(
         failing.setattr(os, "fsync", fsync)
         with pytest.raises(JournalFailed, match="Input/output error"):
             await journal.append({"n": 1})
-    assert Journal(tmp_path / "j", MOST).entries == [{"n": 0}]
+    assert entries_in(tmp_path / "j") == [{"n": 0}]
     await journal.append({"n": 2})
-    assert Journal(tmp_path / "j", MOST).entries == [{"n": 0}, {"n": 2}]
+    assert entries_in(tmp_path / "j") == [{"n": 0}, {"n": 2}]
 
 
 async def test_a_folder_that_is_not_there_is_a_failure_of_the_entry(tmp_path: Path) -> None:
@@ -109,4 +110,12 @@ async def test_who_leaves_takes_nobody_with_him(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     first.cancel()
     await second
-    assert Journal(tmp_path / "j", MOST).entries == [{"n": 1}, {"n": 2}]
+    assert entries_in(tmp_path / "j") == [{"n": 1}, {"n": 2}]
+
+
+async def test_only_one_may_write_it_until_it_is_closed(tmp_path: Path) -> None:
+    first = await written(tmp_path / "j", 1)
+    with pytest.raises(StoreUnusable, match="another sidecar writes it"):
+        Journal(tmp_path / "j", MOST)
+    await first.close()
+    assert Journal(tmp_path / "j", MOST).entries == [{"n": 0}]

@@ -2,7 +2,8 @@
 -- Suspends a tenant, or resumes it: from the next call on, everywhere.
 --
 -- ARGV  1 tenant  2 suspend, or resume  3 by whom  4 reason
--- In META, under `suspended:TENANT`: since when (ms), by whom and why, with tabs between.
+-- In META, under `suspended:TENANT`: since when (ms), by whom and why, with tabs between;
+-- under `switched`: how often any tenant was.
 -- Replies, with what META tells by now ('': it is not suspended):
 --   {0 CHANGED, suspension}   {3 REPLAY, suspension}: it was so before
 --   {6 UNKNOWN}: it has no policy
@@ -20,5 +21,6 @@ if kind == 'suspend' then
 else
   call('HDEL', META, 'suspended:' .. tenant)
 end
+call('HINCRBY', META, 'switched', 1)
 finish()
 return {0, told}
