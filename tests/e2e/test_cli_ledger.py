@@ -26,7 +26,7 @@ def spent(cli: Cli) -> Cli:
 def test_entries_are_printed_one_a_line(spent: Cli) -> None:
     lines = spent.text("ledger", "tail", "acme").splitlines()
     patterns = [
-        rf"{TIME}  policy   acme  1",
+        rf"{TIME}  policy   acme  1  by=\S+",
         rf"{TIME}  credit   acme  c-1  amount=5\.00 USD  lot=paid  reason=invoice 17  wallet=org",
         rf"{TIME}  reserve  acme  l-1  cost=0\.25 USD  wallet=org",
         rf"{TIME}  settle   acme  l-1  cost=0\.20 USD  outcome=COMPLETED  requests=1",

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tallystick.store.keys import partition_of
 from tests.nodes.conftest import Connect
 from tests.nodes.load import Load
@@ -38,8 +40,11 @@ async def test_a_master_killed_in_mid_load_is_replaced_by_its_replica(
     load.check(lambda p: cluster.owner(p).raw, PARTITIONS, all_kept=False)
 
 
-async def test_a_slot_moves_in_mid_load(cluster: Cluster, connect: Connect) -> None:
-    store = await connect(cluster.url, PARTITIONS)
+async def test_a_slot_moves_in_mid_load(
+    cluster: Cluster, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.store.cluster.CALM_S", 600)  # the idle one's map is an old one
+    idle, store = await connect(cluster.url, PARTITIONS), await connect(cluster.url, PARTITIONS)
     load = Load(store, 12)
     desk = load.desks[0]
     await load.start(24)
@@ -54,5 +59,7 @@ async def test_a_slot_moves_in_mid_load(cluster: Cluster, connect: Connect) -> N
     await load.stop()
     assert cluster.owner(partition) is target
     assert errors_of(source, "ASK")
-    assert errors_of(source, "MOVED")
+    moved = errors_of(source, "MOVED")
+    assert await idle.policy("tenant-0")
+    assert errors_of(source, "MOVED") == moved + 1
     load.check(lambda p: cluster.owner(p).raw, PARTITIONS, all_kept=True)

@@ -222,7 +222,8 @@ def check_drawn(state: State) -> None:
 def ended_windows(state: State, now_ms: int, retention_ms: int = RETENTION_MS) -> set[str]:
     """The counters that a store may have dropped by now; those of rolling windows end bucket by bucket."""
     ended = set()
-    for name in {*replay(state.log), *state.count}:
+    alerted = {f"{entry.fields['budget']}:s" for entry in state.log if entry.fields["kind"] == "alert"}
+    for name in {*replay(state.log), *state.count, *alerted}:
         counter, window = name[:-2], name[:-2].rpartition(":")[2][1:]
         if ":b:" in counter and "+" in window:
             start, length = window.split("+")
