@@ -185,7 +185,9 @@ def test_a_drain_ends_the_stream_of_entries(desk: Desk) -> None:
     assert usage_in(desk.settled()) == CHAT_USED
     began = time.monotonic()
     assert desk.sidecar.stop() == 0
-    assert time.monotonic() - began < 10  # and does not wait for Envoy, whose stream never ends
+    assert (
+        time.monotonic() - began < 25
+    )  # of the 30 that it may: Envoy, whose stream never ends, is not waited for
     wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 0)
     desk.sidecar.start()
     wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 1)

@@ -138,10 +138,14 @@ def test_an_answer_of_many_megabytes_in_bounded_memory(desk: Desk, sidecar: Side
     forget_peak(sidecar)
     assert desk.call(desk.script(Script((body,))), CHAT_PATH, ASK).body == body
     charged(desk, CHAT_USED)
-    for _ in range(3):
+    first = memory(sidecar, "VmHWM")
+    for _ in range(5):
         assert len(desk.call(desk.script(Script((body,))), CHAT_PATH, ASK).body) == len(body)
-    desk.ended(4)
-    assert memory(sidecar, "VmHWM") - before < 8 * len(body)
+    desk.ended(6)
+    assert memory(sidecar, "VmHWM") - first < 5 * len(body)  # nothing of one stays for the next
+    assert memory(sidecar, "VmHWM") - before < 20 * len(
+        body
+    )  # on a busy machine it comes faster than it is read
 
 
 def test_a_stream_of_many_megabytes_is_not_kept(desk: Desk, sidecar: SidecarProcess) -> None:
@@ -156,7 +160,7 @@ def test_a_stream_of_many_megabytes_is_not_kept(desk: Desk, sidecar: SidecarProc
         grew.append(memory(sidecar, "VmHWM") - before)
     assert [usage_in(end) for end in desk.ended(2)] == [CHAT_USED] * 2
     assert 140 * len(piece) > 70 * MIB
-    assert grew[1] < 24 * MIB
+    assert grew[1] < 48 * MIB  # on a busy machine it comes faster than it is read
 
 
 @pytest.mark.parametrize("size", [17, 31])
