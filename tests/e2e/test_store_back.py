@@ -1,11 +1,13 @@
 """What was let through while the store was away, once it is back; and what is never let through."""
 
 import os
+import shutil
 import signal
 
 import grpc
 import pytest
 
+from tallystick.store.keys import partition_of
 from tallystick.v1 import admin_pb2
 from tallystick.v1 import budget_pb2 as pb
 from tests.e2e.books import books_of
@@ -140,3 +142,36 @@ def test_two_sidecars_with_one_journal_are_one_too_many(start: Start, store: Sto
     assert second.exit_code() != 0
     assert "another sidecar writes it; give each its own" in second.log
     assert is_serving(first)
+
+
+@pytest.mark.contract(5)
+def test_a_store_that_comes_back_with_a_past_is_told_once_it_is_thawed(
+    start: Start, store: StoreServer
+) -> None:
+    """The journal waits while the partition is frozen; then it and the tallies tell what was lost."""
+    sidecar, files = begin(start, store), store.directory / "appendonlydir"
+    with Caller(sidecar) as caller:
+        prepare(caller, ONE)
+        shutil.copytree(files, store.directory / "past")
+        lost = caller.allowed(1 * USD, reservation_id="lost")
+        store.kill()
+        away = caller.allowed(2 * USD, reservation_id="away")
+        caller.settle("away", 1 * USD, tally=away.tally)
+        caller.allowed(2 * USD, reservation_id="open")
+        shutil.rmtree(files)
+        (store.directory / "past").rename(files)
+        store.start()
+        eventually(lambda: metric(sidecar, "tallystick_partitions_frozen") == 1)
+        with fails(CODE.UNAVAILABLE, "is frozen"):
+            caller.reserve(1)
+        assert metric(sidecar, "tallystick_journaled") == 2
+        partition = partition_of(caller.tenant, 64)
+        thaw = admin_pb2.ThawPartitionRequest(partition=partition, by="ann", reason="an old backup")
+        caller.administration.ThawPartition(thaw, timeout=LONG_S)
+        eventually(lambda: is_back(sidecar))
+        assert (caller.wallet().spent, caller.wallet().held) == (1 * USD, 2 * USD)
+        assert caller.settle("lost", 1 * USD, tally=lost.tally).late
+        caller.release("open")
+        assert (caller.wallet().spent, caller.wallet().held) == (2 * USD, 0)
+        with books_of(store) as books:
+            books.check()

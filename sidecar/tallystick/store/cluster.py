@@ -6,7 +6,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tallystick.core.errors import StoreUnavailable
@@ -180,8 +180,8 @@ class ClusterNodes(Nodes):
         self._changed(self._up)
         return True
 
-    def _partition_at(self, address: StoreAddress) -> int | None:
-        return next((p for p, wire in enumerate(self.wires) if wire.address == address), None)
+    def _partitions_at(self, address: StoreAddress) -> Sequence[int]:
+        return [p for p, wire in enumerate(self.wires) if wire.address == address]
 
     def _node(self, host: str, port: int) -> StoreAddress:
         return self._address.node(host, port)

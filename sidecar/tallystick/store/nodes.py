@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tallystick.core.errors import StoreUnavailable
@@ -12,12 +12,19 @@ from tallystick.store.confirming import ConfirmingConnection
 from tallystick.store.connection import Connection, Reply
 from tallystick.store.dial import ask_once
 from tallystick.store.durability import Promise
-from tallystick.store.node_check import check_node
+from tallystick.store.node_check import Run, check_node
 from tallystick.store.resp import encode
 from tallystick.store.wire import Wire
 
 FOLLOW_S = 1.0
 """How often Sentinels are asked whether the master is another by now."""
+
+
+Compare = Callable[[Run, Sequence[int]], Awaitable[None]]
+
+
+async def _compare_nothing(_run: Run, _partitions: Sequence[int]) -> None:
+    """There is nothing to compare with."""
 
 
 class Way(Protocol):
@@ -61,6 +68,8 @@ class Nodes:
         self._on_change = on_change
         self._promise = promise
         self.checked = False
+        self.compare: Compare = _compare_nothing
+        """Has a new connection before anybody else, with the partitions that lie there."""
         self.wires: list[Wire] = [self._first()]
         """By partition."""
         self.ways: list[Way] = list(self.wires)
@@ -84,12 +93,14 @@ class Nodes:
         """See `Wire`. A node that took another's place must keep the promise, too."""
         if self.checked:
             await check_node(connection.send, self._promise)
+        partitions = self._partitions_at(address)
+        await self.compare(connection.send, partitions)
         if isinstance(connection, ConfirmingConnection):
-            partition = self._partition_at(address)
-            connection.confirm(self._promise.replicas, self._timeout_s / 2, partition)
+            touched = partitions[0] if partitions else None
+            connection.confirm(self._promise.replicas, self._timeout_s / 2, touched)
 
-    def _partition_at(self, address: StoreAddress) -> int | None:
-        return 0
+    def _partitions_at(self, _address: StoreAddress) -> Sequence[int]:
+        return range(len(self.wires))
 
     @property
     def up(self) -> bool:

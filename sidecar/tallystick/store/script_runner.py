@@ -161,6 +161,11 @@ class ScriptRunner:
         """The command that runs a script."""
         return b"*%d\r\n%b" % (COMMAND_CELLS + len(args), self.command(name, partition, args))
 
+    def whole(self, name: str, message: bytes) -> bytes:
+        """The same command for a node that may not know the script, and then does."""
+        script = self._scripts[name]
+        return message.replace(bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source)), 1)
+
     def command(self, name: str, partition: int, args: Sequence[object]) -> bytes:
         """The cells of such a command, to which more arguments may be added: `COMMAND_CELLS` and `args`."""
         head = bulks(("EVALSHA", self._scripts[name].sha, KEYS))
@@ -190,9 +195,7 @@ class ScriptRunner:
         while isinstance(reply, hiredis.ReplyError) and asyncio.get_running_loop().time() < until:
             refusal = reply
             if name and str(reply).startswith("NOSCRIPT"):
-                script = self._scripts[name]
-                known, whole = bulks(("EVALSHA", script.sha)), bulks(("EVAL", script.source))
-                message = message.replace(known, whole, 1)  # which keeps it, too
+                message = self.whole(name, message)
                 reply = await self.nodes.run(partition, message)
             else:
                 reply = await self.nodes.follow(partition, message, refusal)

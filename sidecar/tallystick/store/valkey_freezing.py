@@ -3,11 +3,18 @@
 What was seen of each partition is compared with every reply; it costs a comparison.
 """
 
+import asyncio
 import logging
+from collections.abc import Sequence
+
+import hiredis
 
 from tallystick.store.asks import Stamp
 from tallystick.store.freezing import Freeze, read_freeze
-from tallystick.store.script_runner import ScriptRunner
+from tallystick.store.keys import partition_keys
+from tallystick.store.node_check import Run
+from tallystick.store.resp import encode
+from tallystick.store.script_runner import ScriptRunner, checked
 
 NOWHERE = (0, 0)
 
@@ -29,6 +36,7 @@ class FreezingOnValkey:
         """Takes every partition as it is, as a sidecar does at its start."""
         self._seen = [NOWHERE] * self._runner.partitions
         self._runner.look = self._look
+        self._runner.nodes.compare = self._compare
 
     def _behind(self, partition: int, stamp: Stamp) -> bool:
         """Whether this was further before; if not, it is kept."""
@@ -37,6 +45,21 @@ class FreezingOnValkey:
             return True
         self._seen[partition] = place
         return False
+
+    async def _compare(self, run: Run, partitions: Sequence[int]) -> None:
+        """Freezes those that went back while there was no connection.
+
+        Before any call: what is written first would take the place of what was lost, and hide it.
+        """
+        asked = [run(encode(["HMGET", partition_keys(each)[0], "epoch", "seq"])) for each in partitions]
+        for partition, reply in zip(partitions, await asyncio.gather(*asked), strict=True):
+            if isinstance(reply, hiredis.ReplyError):  # a slot that lies elsewhere by now
+                continue
+            place, seen = (int(reply[0] or 1), int(reply[1] or 0)), self._seen[partition]
+            if place < seen:
+                message = self._runner.message("freeze", partition, seen)
+                told = checked(await run(self._runner.whole("freeze", message)))
+                self._learned(partition, told[4])
 
     async def _look(self, partition: int, stamp: Stamp) -> None:
         """Raises StoreFrozen where the partition went back."""
