@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench.measure import Sample
-from tests.bench.rounds import NATIVE_ECHO_LEVEL, SCRIPT_LEVEL, Cell, Results
+from tests.bench.rounds import NATIVE_ECHO_LEVEL, SCRIPT_LEVEL, VARIANTS_LEVEL, Cell, Results
 from tests.bench.workload import BATCH
 
 SWEEPS_A_SECOND = 64
@@ -46,6 +46,10 @@ def verdicts(results: Results) -> list[Verdict]:
     found.append(
         _ratio(results, "Settle ÷ Reserve over native, CPU, 32 in flight", _cpu, settle, reserve, most=1.0)
     )
+    for name in ("Reserve with a token", "Reserve under tickets"):
+        variant, plain = (Cell(each, "native", VARIANTS_LEVEL) for each in (name, "Reserve beside these"))
+        what = f"{name} ÷ plain, over native, CPU of sidecar and store, {VARIANTS_LEVEL} in flight"
+        found.append(_ratio(results, what, _all_cpu, variant, plain, most=1.1))
     return [*found, _scripts(results), _own_cpu(results)]
 
 
@@ -59,6 +63,10 @@ def _p50(sample: Sample) -> float:
 
 def _cpu(sample: Sample) -> float:
     return sample.server_cpu_us
+
+
+def _all_cpu(sample: Sample) -> float:
+    return sample.server_cpu_us + (sample.store_cpu_us or 0)
 
 
 def _ratio(

@@ -60,7 +60,7 @@ class Connection:
         self.latencies_us: list[int] = []
         self.in_flight = 0
         self._headers = request_headers(path, f"127.0.0.1:{port}", headers)
-        self._is_grpc = headers is GRPC_HEADERS
+        self._is_grpc = headers["content-type"] == GRPC_HEADERS["content-type"]
         self._streams, self._messages = streams, messages
         self._waiting: bytes | None = None
         self._window, self._next = FIRST_WINDOW, 1

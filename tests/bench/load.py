@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 H2LOAD = shutil.which("h2load")
 """Debian's nghttp2-client, where it is installed."""
@@ -20,6 +21,7 @@ H2LOAD = shutil.which("h2load")
 FINISHED = re.compile(r"finished in ([\d.]+)(us|ms|s|m)\b")
 SUCCEEDED = re.compile(r"(\d+) succeeded, (\d+) failed, (\d+) errored")
 GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
@@ -47,9 +49,11 @@ def connections_of(in_flight: int) -> tuple[int, int]:
     return (4, in_flight // 4) if in_flight >= 16 and in_flight % 4 == 0 else (1, in_flight)
 
 
-def run_h2load(port: int, path: str, message: bytes, calls: int, in_flight: int) -> Load:
+def run_h2load(
+    port: int, path: str, message: bytes, calls: int, in_flight: int, headers: Mapping[str, str] = NO_HEADERS
+) -> Load:
     """The same gRPC call again and again. Raises AssertionError unless each got an answer."""
-    return post_h2load(port, path, framed(message), GRPC_HEADERS, calls, in_flight)
+    return post_h2load(port, path, framed(message), {**GRPC_HEADERS, **headers}, calls, in_flight)
 
 
 def post_h2load(

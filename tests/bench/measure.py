@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tallystick.v1 import budget_pb2 as pb
 from tests.bench import http2, load, workload
-from tests.bench.load import Load
+from tests.bench.load import GRPC_HEADERS, Load
 from tests.bench.targets import Counters, EchoTarget, SidecarTarget, cpu_s
 
 WARM_UP_S = 0.3
@@ -71,6 +71,9 @@ RESERVE = workload.reserve_request().SerializeToString()
 BATCH = workload.batch_request().SerializeToString()
 ECHO_CASE = Case("echo", "Reserve", RESERVE)
 RESERVE_CASE = Case("Reserve", "Reserve", RESERVE)
+PLAIN_CASE = Case("Reserve beside these", "Reserve", RESERVE)
+GUARDED_CASE = Case("Reserve with a token", "Reserve", RESERVE)
+TICKETS_CASE = Case("Reserve under tickets", "Reserve", RESERVE)
 SETTLE_CASE = Case("Settle", "Settle", messages=settle_messages, settles=True)
 BATCH_CASE = Case(f"ReserveBatch of {workload.BATCH}", "ReserveBatch", BATCH, decisions=workload.BATCH)
 
@@ -113,7 +116,7 @@ def _run(case: Case, target: Target, calls: int, in_flight: int) -> Sample:
 
 def _timed(case: Case, target: Target, calls: int, in_flight: int, messages: Iterable[bytes]) -> Sample:
     server, store = cpu_s(target.pid), cpu_s(target.store_pid) if target.store_pid else 0.0
-    run = _drive(case, target.port, calls, in_flight, messages)
+    run = _drive(case, target, calls, in_flight, messages)
     server = cpu_s(target.pid) - server
     store = cpu_s(target.store_pid) - store if target.store_pid else 0.0
     return sample_of(run, calls * case.decisions, server, store if target.store_pid else None)
@@ -133,10 +136,11 @@ def sample_of(run: Load, decisions: int, server_cpu_s: float, store_cpu_s: float
     )
 
 
-def _drive(case: Case, port: int, calls: int, in_flight: int, messages: Iterable[bytes]) -> Load:
+def _drive(case: Case, target: Target, calls: int, in_flight: int, messages: Iterable[bytes]) -> Load:
     if load.H2LOAD and not case.messages:
-        return load.run_h2load(port, case.path, case.message, calls, in_flight)
-    return http2.run(port, case.path, messages, calls, in_flight)
+        return load.run_h2load(target.port, case.path, case.message, calls, in_flight, target.headers)
+    headers = GRPC_HEADERS | target.headers
+    return http2.run(target.port, case.path, messages, calls, in_flight, headers)
 
 
 def client_of(case: Case) -> str:

@@ -12,8 +12,11 @@ from tests.bench import workload
 from tests.bench.measure import (
     BATCH_CASE,
     ECHO_CASE,
+    GUARDED_CASE,
+    PLAIN_CASE,
     RESERVE_CASE,
     SETTLE_CASE,
+    TICKETS_CASE,
     Case,
     Meter,
     Sample,
@@ -21,13 +24,14 @@ from tests.bench.measure import (
     client_of,
 )
 from tests.bench.script import ScriptLimit
-from tests.bench.targets import EchoTarget, SidecarTarget
+from tests.bench.targets import EchoTarget, GuardedTarget, SidecarTarget
 
 LEVELS = (1, 32, 64, 200)
 OTHER_LEVELS = (1, 32, 200)
 """Of Settle and ReserveBatch."""
 NATIVE_ECHO_LEVEL = 32
 SCRIPT_LEVEL = 64
+VARIANTS_LEVEL = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Rounds:
         """
         for number in range(1, self._options.rounds + 1):
             self._tell(f"round {number} of {self._options.rounds}")
-            for part in (self._reserves, self._others):
+            for part in (self._reserves, self._others, self._variants):
                 # Fresh stores: what one part left behind must not weigh on the next.
                 with tempfile.TemporaryDirectory(prefix="tsb", ignore_cleanup_errors=True) as folder:
                     part(Path(folder))
@@ -117,6 +121,19 @@ class Rounds:
                     self._measure(BATCH_CASE, sidecar, "native", in_flight)
             sample = ScriptLimit(sidecar).measure(self._options.seconds, SCRIPT_LEVEL)
             self._add(Cell("the script alone", "none", SCRIPT_LEVEL), "tests.bench.script", sample)
+
+    def _variants(self, folder: Path) -> None:
+        """What costs more than the plain Reserve, in turns with it: that it does not by much."""
+        tickets = workload.TICKETS_POLICY
+        with (
+            GuardedTarget("native", folder / "guarded") as guarded,
+            SidecarTarget("native", folder / "tickets", tickets) as ticketed,
+            SidecarTarget("native", folder / "plain") as plain,
+        ):
+            for in_flight in set(self._options.levels) & {VARIANTS_LEVEL}:
+                self._measure(PLAIN_CASE, plain, "native", in_flight)
+                self._measure(GUARDED_CASE, guarded, "native", in_flight)
+                self._measure(TICKETS_CASE, ticketed, "native", in_flight)
 
     def _measure(self, case: Case, target: Target, transport: str, in_flight: int) -> None:
         sample = self._meter.measure(case, target, transport, in_flight)

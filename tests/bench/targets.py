@@ -11,11 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import grpc
 import redis
 
 from tallystick.v1 import admin_pb2
 from tallystick.v1 import budget_pb2 as pb
+from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
 from tests.bench import workload
+from tests.e2e.guarded import bearing, make
 from tests.servers import START_S, SidecarProcess
 
 REPOSITORY = Path(__file__).parents[2]
@@ -85,6 +88,7 @@ class ServerTarget:
     def __init__(self, module: str, *arguments: str) -> None:
         self.port = free_port()
         self.store_pid: int | None = None
+        self.headers: dict[str, str] = {}
         command = [sys.executable, "-m", module, str(self.port), *arguments]
         self._process = subprocess.Popen(command, cwd=REPOSITORY)
         self.pid = self._process.pid
@@ -130,6 +134,8 @@ class SidecarTarget:
         self.port, self._http_port = free_port(), free_port()
         self.socket, self.store_socket = directory / "tallystick.sock", directory / "valkey.sock"
         self._policy, self._wallets = policy, wallets
+        self.headers: dict[str, str] = {}
+        """What its callers send with every call, beside gRPC's own."""
         self._process = SidecarProcess(
             directory,
             TRANSPORT=transport,
@@ -161,7 +167,10 @@ class SidecarTarget:
             admin.ApplyPolicy(admin_pb2.ApplyPolicyRequest(document=self._policy))
             for each in self._wallets:
                 admin.CreditWallet(each)
-        self.budget = ending.enter_context(self._process.budget())
+        self.budget = self._budget(ending)
+
+    def _budget(self, ending: ExitStack) -> BudgetServiceStub:
+        return ending.enter_context(self._process.budget())
 
     def _info(self, section: str) -> dict[str, Any]:
         return dict(self.store.info(section))
@@ -190,3 +199,26 @@ class SidecarTarget:
     def scripts_run(self) -> int:
         """How many EVALSHA its store has run."""
         return int(self._info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+class GuardedTarget(SidecarTarget):
+    """One that asks its callers for tokens. Use it as a context."""
+
+    def __init__(self, transport: str, directory: Path) -> None:
+        super().__init__(transport, directory, AUTH="tokens")
+
+    def _budget(self, ending: ExitStack) -> BudgetServiceStub:
+        token = make(self._process, workload.TENANT)
+        self.headers = {"authorization": f"Bearer {token}"}
+        channel = ending.enter_context(grpc.insecure_channel(self._process.socket))
+        return BudgetServiceStub(grpc.intercept_channel(channel, _Bearing(token)))
+
+
+class _Bearing(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
+    """Sends a token with every call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = bearing(token)
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(details._replace(metadata=self._metadata), request)

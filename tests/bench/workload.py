@@ -29,6 +29,11 @@ budgets:
   in-flight: {per: [service], limit: 900M concurrent}
 """
 
+TICKETS_POLICY = POLICY.replace(
+    "limit: 50000 USD, window: day", "limit: 50000 USD, window: day, on_exhausted: ticket"
+)
+"""The same, under a budget whose refusals open tickets."""
+
 SUBJECT = pb.Subject(
     org="acme",
     team="search",
