@@ -34,6 +34,7 @@ TESTS += ["tests/store/test_contract_funds.py", "tests/store/test_contract_grant
 TESTS += ["tests/store/test_contract_limits.py", "tests/store/test_contract_rolling.py"]
 TESTS += ["tests/store/test_contract_alerts.py", "tests/store/test_contract_charges.py"]
 TESTS += ["tests/store/test_contract_tenants.py", "tests/store/test_contract_holds.py"]
+TESTS += ["tests/store/test_contract_budgets.py", "tests/store/test_contract_restored.py"]
 TESTS += ["tests/store/test_clock_and_keys.py", "tests/model"]
 ENOUGH = {"TALLYSTICK_TEST_EXAMPLES": "100", "TALLYSTICK_TEST_SHRINK": "0", "TALLYSTICK_TEST_SEED": "1"}
 PATIENCE_S = 120

@@ -1,8 +1,11 @@
 """The contract, on every store: the budgets of a tenant, read together."""
 
+import asyncio
+
 import pytest
 
-from tallystick.core.policy import Unit
+from tallystick.core.policy import Match, Unit
+from tallystick.store.asks import Held, Refused
 from tests.store.audit import check_all
 from tests.store.backends import Backend
 from tests.store.desk import DAY, MINUTE, ROLLING_HOUR, TOTAL, budget, desk_at
@@ -55,3 +58,30 @@ async def test_many_groups_are_read_in_several_steps(backend: Backend) -> None:
     for user in users:
         await desk.hold(f"r-{user}", 5, user=user)
     assert len(await desk.store.budgets("acme")) == len(users)
+
+
+@pytest.mark.contract(1)
+@pytest.mark.parametrize("tightest", range(4))
+async def test_calls_that_come_together_stop_at_the_budget_that_is_fullest(
+    backend: Backend, tightest: int
+) -> None:
+    """Each has another room, and in it spent and held other amounts."""
+    units, rooms = [Unit.NANO_USD, Unit.TOKENS] * 2, [70, 80, 90, 100]
+    rooms[tightest] = 35
+    desk = await desk_at(
+        backend,
+        *(
+            budget(f"b{n}", 1_000, unit, match=Match((("user", ("alice", f"filler-{n}")),)))
+            for n, unit in enumerate(units)
+        ),
+    )
+    for n, room in enumerate(rooms):
+        spent, user = 300 + 100 * n, f"filler-{n}"
+        await desk.hold(f"spent-{n}", spent, spent, user=user)
+        await desk.settle(f"spent-{n}", spent, spent)
+        await desk.hold(f"held-{n}", 1_000 - spent - room, 1_000 - spent - room, user=user)
+    plan = desk.plan()  # of one, so that they share a script
+    replies = await asyncio.gather(*(desk.reserve(10, 10, plan=plan) for _ in range(9)))
+    assert [type(reply) for reply in replies] == [Held] * 3 + [Refused] * 6
+    assert {reply.binds for reply in replies[3:] if isinstance(reply, Refused)} == {tightest + 1}
+    check_all(backend.state())
