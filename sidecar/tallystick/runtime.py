@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +21,10 @@ from tallystick.engine import Administration, Planner
 from tallystick.engine.callers import Callers
 from tallystick.engine.shadow_policies import ShadowPolicies
 from tallystick.engine.shadowed import ShadowedEngine
-from tallystick.observe.http import ALONE, READY, HttpEndpoint
+from tallystick.observe.http import HttpEndpoint
 from tallystick.observe.logs import debug_enabled
 from tallystick.observe.metrics import Metrics
+from tallystick.readiness import Readiness
 from tallystick.services.admin import AdminService
 from tallystick.services.admission import Admission
 from tallystick.services.budget import BudgetService
@@ -57,8 +58,7 @@ class Sidecar:
         self.metrics = Metrics(version("tallystick"))
         self.opened = asyncio.Event()
         """Set once calls are answered for the first time."""
-        self.beside: dict[str, str] = {}
-        """States for /readyz of parts that are not the sidecar's own."""
+        self.readiness = Readiness(self.metrics)
         self._address = settings.store_address()
         self._promise = promise = settings.promise()
         fsync = promise.mode.appendfsync
@@ -72,7 +72,6 @@ class Sidecar:
         self._drains: list[Drain] = [admission.drain for admission in self._admissions]
         self._http: HttpEndpoint | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._states = {"store": "starting", "policies": "starting"}
         self._ending = contextlib.AsyncExitStack()
 
     @property
@@ -88,7 +87,7 @@ class Sidecar:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._states["listeners"] = "draining"
+        self.readiness.drain()
         await self._ending.aclose()
 
     async def _start(self, ending: contextlib.AsyncExitStack) -> None:
@@ -98,7 +97,7 @@ class Sidecar:
         except OSError as error:
             raise StoreUnusable(f"data directory {settings.data_dir}: {error.strerror}") from error
         if settings.http_listen:
-            self._http = HttpEndpoint(settings.http_listen, self.metrics, self._readiness)
+            self._http = HttpEndpoint(settings.http_listen, self.metrics, self.readiness.parts)
             await self._http.start()
             ending.push_async_callback(self._http.stop)
         if self._embedded:
@@ -106,6 +105,7 @@ class Sidecar:
             ending.push_async_callback(self._embedded.stop)
             self._run(ending, self._embedded.watch(self._embedded_changed))
         self._store = store = self._make_store()
+        self.readiness.watch(store)
         ending.push_async_callback(store.close)
         counter = await asyncio.to_thread(TokenCounter, settings.preload_tokenizers)
         self._planner = planner = Planner(store, self.metrics)
@@ -188,7 +188,7 @@ class Sidecar:
         self._tell_durability()
         while not await self._prepared():  # noqa: ASYNC110 - what it waits for is the store's answer
             await asyncio.sleep(RETRY_S)
-        self._states["policies"] = READY
+        self.readiness.open()
         spare_collections()
         await self._show()
         self.opened.set()
@@ -242,19 +242,13 @@ class Sidecar:
             raise StoreUnusable(f"the key in {path} is not the one that this store's sidecars share")
         return shared
 
-    def _readiness(self) -> Mapping[str, str]:
-        frozen = ", ".join(map(str, self._store.frozen)) if self.opened.is_set() else ""
-        told = {"partitions": f"{READY}, but frozen: {frozen}"} if frozen else {}
-        return self._states | told | self.beside
-
     def _store_changed(self, up: bool) -> None:
-        alone = not up and self._states["policies"] == READY and self._planner.has_rules_for_itself
-        self._states["store"] = READY if up else ALONE if alone else "away"
+        self.readiness.store_is(up=up, alone=not up and self._planner.has_rules_for_itself)
         self.metrics.store_up.set(up)
         if not up:
             self.metrics.store_reconnects.inc()
             log.warning("the store is away")
-        elif self._states["policies"] == READY:
+        elif self.readiness.opened:
             log.info("the store is back")
         self._soon(self._show())
 
@@ -262,7 +256,7 @@ class Sidecar:
         log.info("the embedded store %s", "answers again" if up else "is gone")
 
     async def _show(self) -> None:
-        await self._servers.set_serving(all(state.startswith(READY) for state in self._states.values()))
+        await self._servers.set_serving(self.readiness.serving)
 
     def _soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -80,7 +80,7 @@ class _InFront:
 
     async def run(self, sidecar: Sidecar, stop: asyncio.Event) -> None:
         """Run as long as the sidecar."""
-        states, envoy = sidecar.beside, self._envoy
+        states, envoy = sidecar.readiness.beside, self._envoy
 
         def changed(up: bool) -> None:
             states[PART] = READY if up else "away"

@@ -164,6 +164,7 @@ class Metrics:
             )
         )
         self._add_gauges(version)
+        self._add_store_gauges()
 
     def _add_histograms(self) -> None:
         self._rpc = _Children(
@@ -208,20 +209,6 @@ class Metrics:
             registry=self.registry,
         )
         self.holds_open = Gauge("tallystick_holds_open", "Holds that have not ended.", registry=self.registry)
-        self.store_up = Gauge(
-            "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
-        )
-        self.partitions_frozen = Gauge(
-            "tallystick_partitions_frozen",
-            "Partitions that went back, and answer nothing until they are thawed.",
-            registry=self.registry,
-        )
-        self._durability = Gauge(
-            "tallystick_store_durability",
-            "1 for the mode that the store was set up for; checked: whether it told that it is.",
-            ("mode", "checked"),
-            registry=self.registry,
-        )
         self.in_flight = Gauge("tallystick_in_flight", "Calls being worked on.", registry=self.registry)
         self.streams_open = Gauge(
             "tallystick_streams_open", "Calls that pass through ext_proc.", registry=self.registry
@@ -241,6 +228,24 @@ class Metrics:
         Info("tallystick_build", "The sidecar's version.", registry=self.registry).info({"version": version})
         ProcessCollector(registry=self.registry)
 
+    def _add_store_gauges(self) -> None:
+        self.store_up = Gauge(
+            "tallystick_store_up", "1 if the store answers, else 0.", registry=self.registry
+        )
+        text = "Nodes of the store by the state of their circuit breaker: closed, half-open or open."
+        self._store_breaker = Gauge("tallystick_store_breaker", text, ("state",), registry=self.registry)
+        self.partitions_frozen = Gauge(
+            "tallystick_partitions_frozen",
+            "Partitions that went back, and answer nothing until they are thawed.",
+            registry=self.registry,
+        )
+        self._durability = Gauge(
+            "tallystick_store_durability",
+            "1 for the mode that the store was set up for; checked: whether it told that it is.",
+            ("mode", "checked"),
+            registry=self.registry,
+        )
+
     def decision(self, result: str, reason: str) -> Counter:
         """Return the counter of decisions with this result and reason; `reason` is empty for an ALLOW."""
         return self._decisions.of(result, reason)
@@ -256,6 +261,10 @@ class Metrics:
     def proxied_end(self, end: str) -> Counter:
         """Return the counter of ends of proxied calls: an outcome, `RELEASED`, `LOST` or `UNHELD`."""
         return self._ends.of(end)
+
+    def store_breaker(self, state: str) -> Gauge:
+        """How many nodes of the store are in a state."""
+        return self._store_breaker.labels(state)
 
     def tell_durability(self, mode: str, *, checked: bool) -> None:
         """Say what the store promises."""

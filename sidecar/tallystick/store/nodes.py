@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
+from tallystick.store.breaker import Breaker
 from tallystick.store.confirming import ConfirmingConnection
 from tallystick.store.connection import Connection, Reply
 from tallystick.store.dial import ask_once
@@ -106,6 +107,10 @@ class Nodes:
     def up(self) -> bool:
         """Whether every partition has its connection."""
         return all(wire.up for wire in self.wires)
+
+    def breakers(self) -> dict[str, Breaker]:
+        """By node."""
+        return {str(wire.address): wire.breaker for wire in dict.fromkeys(self.wires)}
 
     def start(self) -> None:
         """Begins to connect."""

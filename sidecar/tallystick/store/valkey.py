@@ -48,6 +48,7 @@ from tallystick.store.asks import (
     Settled,
     Stamp,
 )
+from tallystick.store.breaker import Breaker
 from tallystick.store.durability import Promise
 from tallystick.store.freezing import Swept
 from tallystick.store.keys import partition_keys
@@ -113,6 +114,10 @@ class ValkeyStore(
     def told_settings(self) -> bool:
         """Whether all nodes told their settings, so that the promise could be checked."""
         return self._runner.told_settings
+
+    def breakers(self) -> dict[str, Breaker]:
+        """The circuit breakers of its nodes."""
+        return self._runner.nodes.breakers()
 
     async def open(self) -> None:
         """Connects, waiting as long as it takes, and makes sure that the store is of use.

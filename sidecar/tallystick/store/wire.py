@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.core.errors import StoreUnavailable
 from tallystick.store.address import StoreAddress
+from tallystick.store.breaker import Breaker
 from tallystick.store.connection import Connection, ConnectionLost, Reply, after
 from tallystick.store.dial import dial
 
@@ -63,12 +64,20 @@ class Wire:
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._told = ""
+        self._trying = False
         self.reconnects = 0
 
     @property
     def up(self) -> bool:
         """Whether there is a connection."""
         return self._connection is not None
+
+    @property
+    def breaker(self) -> Breaker:
+        """Whether calls go to the node."""
+        if self._connection is not None:
+            return Breaker.CLOSED
+        return Breaker.OPEN if self._refusing and not self._trying else Breaker.HALF_OPEN
 
     def start(self) -> None:
         """Begins to connect, and to reconnect whenever the connection breaks."""
@@ -134,11 +143,13 @@ class Wire:
         pause = FIRST_RETRY_S
         while True:
             self._lost.clear()
+            self._trying = True
             try:
                 async with asyncio.timeout(self._timeout_s):
                     connection = await self._connect()
             except (OSError, TimeoutError, StoreUnavailable) as error:
                 self._refusing = True
+                self._trying = False
                 self._tell(str(error) or f"no answer within {self._timeout_s:g} s")
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY_S)
