@@ -152,6 +152,43 @@ def holds_of(ledger: list[Entry]) -> list[Hold]:
     return [Hold(State.OPEN, 0, 0, 0, body=body) for body in bodies]
 
 
+def test_a_ticket_is_approved_and_the_call_that_waited_is_made(played: Played) -> None:
+    told = " ".join(played.out.split())
+    asked = re.search(
+        r">> A TICKET: grace asks for \$[\d.]+ more of reviewer-daily, for '([^']+)', and waits", told
+    )
+    assert asked, told
+    assert asked[1] == "the release is tonight"
+    assert told.index("A TICKET") < told.index("APPROVED by ann: $0.06") < told.index("THE WAIT IS OVER")
+    kinds = [entry.fields["kind"] for entry in played.ledger if entry.fields["kind"] in ("ticket", "approve")]
+    assert kinds == ["ticket", "approve"]
+    approved = next(entry for entry in played.ledger if entry.fields["kind"] == "approve")
+    held = [
+        e for e in reserved_by(played.ledger, "grace") if int(e.fields["at"]) > int(approved.fields["at"])
+    ]
+    assert len(held) == 1
+
+
+def reserved_by(ledger: list[Entry], agent: str) -> list[Entry]:
+    return [e for e in ledger if e.fields["kind"] == "reserve" and f"user={agent}" in e.fields["body"]]
+
+
+def test_while_the_store_is_killed_calls_go_on_within_the_allowance(played: Played) -> None:
+    told = " ".join(played.out.split())
+    during = told[told.index("THE STORE IS KILLED") : told.index("THE DISK IS BACK")]
+    allowed = during.count("nora demo-large ALLOW")
+    assert allowed >= 2
+    assert "nora demo-large DENY STORE_UNAVAILABLE" in during
+    assert "budget on-call-daily (user=nora) has used up its allowance for that" in during
+    assert f"IN THE LEDGER: {allowed} calls without the store" in told
+    marked = [e.fields for e in played.ledger if "WITHOUT_STORE" in e.fields.get("outcome", "")]
+    settled = {fields["id"]: int(fields["nano"]) for fields in marked if fields["kind"] == "settle"}
+    assert len(settled) == allowed
+    assert sum(settled.values()) <= 10 * CENT
+    after = told[told.index("IN THE LEDGER") :]
+    assert after.index("nora demo-large ALLOW") < after.index("clerk demo-large ALLOW")
+
+
 CLERK = "demo:w:service:service=clerk:u"
 DAY_MS, CENT = 86_400_000, 10_000_000
 

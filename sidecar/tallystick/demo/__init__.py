@@ -1,8 +1,10 @@
-"""`tallystick demo`: a sidecar, a stand-in provider and eight agents, on loopback only.
+"""`tallystick demo`: a sidecar, a stand-in provider and ten agents, on loopback only.
 
 policy.yaml   what the agents may spend
 gateway.py    reserve, call the provider, settle: the code to copy
 agents.py     who calls, and why some are stopped
+asking.py     one whose budget is used up, and who gets more by a ticket
+outage.py     one who works on while the store is killed
 midnight.py   the last of them, whose funds come anew every day
 provider.py   speaks OpenAI's API and keeps a bill of its own
 sidecar.py    `tallystick serve` as its own process

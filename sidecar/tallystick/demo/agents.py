@@ -12,7 +12,8 @@ from tallystick.demo.gateway import BudgetRefused, Gateway
 from tallystick.v1.budget_pb2 import Refusal, Subject
 
 CREDITS_CENTS = {
-    "user": {"alice": 50, "bob": 50, "carol": 20, "dave": 20, "erin": 30, "fixbot": 20, "scout": 30},
+    "user": {"alice": 50, "bob": 50, "carol": 20, "dave": 20, "erin": 30, "fixbot": 20, "scout": 30}
+    | {"grace": 40, "nora": 30},
     "team": {"platform": 50, "research": 40},
     "org": {"acme": 30},
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tallystick.core.counters import parse_counter
-from tallystick.core.hold import Hold, State
+from tallystick.core.hold import Hold, State, read_hold
 from tallystick.core.ledger import Entry, replay
 from tallystick.store.address import StoreAddress
 from tallystick.store.valkey import ValkeyStore
@@ -110,6 +110,8 @@ def _charged(entries: list[Entry]) -> Bill:
         if fields["kind"] == "reserve":
             models[fields["id"]] = Hold(State.OPEN, 0, 0, 0, body=fields["body"]).model
         elif fields["kind"] in {"settle", "expire"}:
+            if fields.get("tally"):  # it was let through without the store
+                models[fields["id"]] = read_hold(fields["tally"]).model
             # A correction names the whole charge anew, so the last entry of a call counts.
             charged[fields["id"]] = int(fields["nano"])
     bill: Bill = {}

@@ -25,10 +25,12 @@ from tallystick.v1.budget_pb2_grpc import BudgetServiceStub
 
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Causes that prove that the provider saw nothing of the request."""
+WAIT_S = 60
+"""How long a call waits for the answer to a ticket."""
 
 
 class BudgetRefused(Exception):
-    """The sidecar said DENY. Its `refusal` says why, and when to come back."""
+    """The sidecar did not say ALLOW. Its `refusal` says why, and when to come back."""
 
     def __init__(self, refusal: pb.Refusal) -> None:
         super().__init__(refusal.message)
@@ -50,9 +52,14 @@ class Gateway:
         self._tenant = tenant
         self._unreported: list[tuple[pb.ReserveResponse, str]] = []
 
-    async def complete(self, subject: pb.Subject, body: dict[str, Any]) -> ChatCompletion:
-        """Ask, and wait for the whole answer. Raises BudgetRefused, and what the SDK raises."""
-        held = await self._reserve(subject, body)
+    async def complete(
+        self, subject: pb.Subject, body: dict[str, Any], justification: str = ""
+    ) -> ChatCompletion:
+        """Ask, and wait for the whole answer. Raises BudgetRefused, and what the SDK raises.
+
+        `justification` is for the ticket, where a budget opens one; its answer is waited for.
+        """
+        held = await self._reserve(subject, body, justification)
         body = body | {"model": held.model}  # not always the one that was asked for
         try:
             answer: ChatCompletion = await self._provider.chat.completions.create(**body)
@@ -87,7 +94,9 @@ class Gateway:
             await self._settle(held, pb.OUTCOME_CLIENT_ABORTED, stored.usage)
             self._unreported.pop(0)
 
-    async def _reserve(self, subject: pb.Subject, body: dict[str, Any]) -> pb.ReserveResponse:
+    async def _reserve(
+        self, subject: pb.Subject, body: dict[str, Any], justification: str = ""
+    ) -> pb.ReserveResponse:
         request = pb.ReserveRequest(
             tenant=self._tenant,
             subject=subject,
@@ -96,8 +105,11 @@ class Gateway:
             ),
         )
         request.subject.prompt = fingerprint(body["messages"])
-        answer: pb.ReserveResponse = await self._budget.Reserve(request, timeout=5)
-        if answer.result == pb.RESULT_DENY:
+        if justification:
+            request.justification = justification
+            request.wait.seconds = WAIT_S
+        answer: pb.ReserveResponse = await self._budget.Reserve(request, timeout=5 + request.wait.seconds)
+        if answer.result != pb.RESULT_ALLOW:  # DENY; or HOLD, where a ticket is open
             raise BudgetRefused(answer.refusal)
         return answer
 

@@ -15,10 +15,12 @@ from rich.console import Console
 from tallystick.core.money import NANO_PER_USD
 from tallystick.demo import report
 from tallystick.demo.agents import CREDITS_CENTS, Stage, cast
+from tallystick.demo.asking import asking
 from tallystick.demo.books import Books, read_ledger, read_wallets
 from tallystick.demo.gateway import Gateway
 from tallystick.demo.midnight import midnight
 from tallystick.demo.observer import Observer
+from tallystick.demo.outage import outage
 from tallystick.demo.provider import StandIn
 from tallystick.demo.screen import Screen
 from tallystick.demo.sidecar import SidecarProcess
@@ -109,7 +111,9 @@ async def _scene(screen: Screen, sidecar: SidecarProcess, provider: StandIn, adm
         async with asyncio.TaskGroup() as agents:
             for agent in cast(stage):
                 agents.create_task(agent)
+            agents.create_task(asking(stage, TENANT, admin))
         await stage.gateway.reconcile()
+        await outage(stage, sidecar.store_address)
         await midnight(stage, TENANT, sidecar.store_address)
 
 
@@ -136,7 +140,8 @@ async def watched(
 async def watch_wallets(screen: Screen, admin: AdminServiceStub) -> None:
     """Keep the wallets on the screen up to date."""
     while True:
-        screen.wallets = await wallets_of(admin)
+        with contextlib.suppress(grpc.aio.AioRpcError):  # the store is away: they stay as they were
+            screen.wallets = await wallets_of(admin)
         await asyncio.sleep(WALLETS_EVERY_S)
 
 

@@ -22,7 +22,7 @@ def introduce(screen: Screen) -> None:
     say = screen.say
     say(Text("Tallystick decides on AI spend before each call.", "bold"))
     purse = f"{len(screen.wallets)} wallets with {money(funds, 2)}"
-    say(f"A sidecar with its own store, {purse}, eight agents, and")
+    say(f"A sidecar with its own store, {purse}, ten agents, and")
     say("a stand-in provider that speaks OpenAI's API. All of it runs on this machine")
     say("and is gone afterwards. Each line is a call that has ended, or that was refused.\n")
 

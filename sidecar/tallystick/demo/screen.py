@@ -184,6 +184,8 @@ def money(nano_usd: int, digits: int = 4) -> str:
 def _reason(refusal: Refusal) -> tuple[str, str]:
     """The reason and its colour; one that time mends within a minute is no alarm."""
     name = Reason.Name(refusal.reason).removeprefix("REASON_")
+    if refusal.reason == Reason.REASON_STORE_UNAVAILABLE:  # nobody knows how long
+        return name, "yellow"
     if _mends_soon(refusal):
         return f"{name}, wait {refusal.retry_after.seconds + 1} s", "yellow"
     return name, "red"
