@@ -16,8 +16,8 @@ from tests.servers import SidecarProcess, StoreServer, http_get
 __all__ = ["store"]
 
 RULES = "budgets: {one: {limit: 9 USD, window: day}}"
-SHORT_S = 0.25
-"""Less than the second that calls wait for a connection that was just lost."""
+SHORT_S = 0.8
+"""Less than the second that calls wait for a connection that was just lost, and than the store's timeout."""
 
 
 def nodes(sidecar: SidecarProcess, state: str) -> float:
@@ -58,7 +58,7 @@ def test_a_store_that_hangs_is_waited_for_once_and_not_by_each_call(
     start: Start, store: StoreServer, transport: str
 ) -> None:
     """It takes connections all the while, but a probe has to be answered before calls go there."""
-    sidecar = begin(start, store, transport, STORE_TIMEOUT_MS="500")
+    sidecar = begin(start, store, transport, STORE_TIMEOUT_MS="2000")
     with Caller(sidecar) as caller:
         prepare(caller, RULES)
         os.kill(store.pid, signal.SIGSTOP)

@@ -20,6 +20,8 @@ from tallystick.v1.budget_pb2 import Subject
 NORA = Subject(org="acme", team="platform", user="nora", role="on-call", session="nora-1")
 AWAY_S = 5.0
 EVERY_S = 0.3
+TO_READ_S = 1.5
+"""For the eye; and so that the store has all that it answered in its file (`fast`: within a second)."""
 BACK_S = 20.0
 """How long the sidecar may take to start the store again, and to tell it."""
 MARK = "WITHOUT_STORE"
@@ -27,6 +29,7 @@ MARK = "WITHOUT_STORE"
 
 async def outage(stage: Stage, store: StoreAddress) -> None:
     """Play it: nora works while the store is away, and once more when it is back."""
+    await asyncio.sleep(TO_READ_S)
     kept = Path(store.path).parent / "valkey"
     stage.tell("THE STORE IS KILLED, and its disk is gone: nobody can count, for five seconds")
     away = kept.rename(kept.with_name("valkey.away"))
