@@ -50,7 +50,7 @@ def is_settled(caller: Caller, reservation_id: str, nano_usd: int) -> bool:
 @TRANSPORTS
 @pytest.mark.contract(5)
 def test_the_embedded_store_is_killed_between_reserve_and_settle(start: Start, transport: str) -> None:
-    sidecar = start(TRANSPORT=transport)
+    sidecar = start(TRANSPORT=transport, DURABILITY="durable")
     with Caller(sidecar) as caller, books_of(sidecar) as books:
         fund(caller)
         first = caller.allowed(50, reservation_id="one")
