@@ -164,19 +164,20 @@ def test_an_answer_may_be_a_credit(caller: Caller) -> None:
     assert caller.wallet().funds == before + 7
 
 
-async def test_hundreds_wait_and_one_approval_lets_in_whom_it_has_room_for(caller: Caller) -> None:
+@pytest.mark.parametrize("count", [1_200, pytest.param(4_000, marks=pytest.mark.long)])
+async def test_many_wait_and_one_approval_lets_in_whom_it_has_room_for(caller: Caller, count: int) -> None:
     full(caller)
-    calls = [ask_and_wait(caller) for _ in range(300)]
-    await waiting(caller, 300)
+    calls = [ask_and_wait(caller) for _ in range(count)]
+    await waiting(caller, count)
     assert caller.budget("background", team="search").held == 100  # others are answered meanwhile
     (ticket,) = listed(caller)
     approve(caller, ticket.id, 10 * 70 + 9)
     await until(lambda: len(listed(caller)) == 2)
-    await waiting(caller, 230)
+    await waiting(caller, count - 70)
     assert sum(call.done() for call in calls) == 70
     reject(caller, listed(caller, states=[OPEN])[0].id)
     results = [call.result().result for call in calls]
-    assert [results.count(result) for result in (pb.RESULT_ALLOW, DENY)] == [70, 230]
+    assert [results.count(result) for result in (pb.RESULT_ALLOW, DENY)] == [70, count - 70]
     assert caller.budget("background", team="search").held == 800
 
 

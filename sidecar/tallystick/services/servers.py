@@ -18,10 +18,18 @@ from tallystick.v1 import admin_pb2, budget_pb2
 MAX_MESSAGE_BYTES = 33 * 1024 * 1024
 """A provider's request may be 16 MiB, and a batch has several; Envoy sends bodies of up to 32 MiB, framed."""
 
+MOST_STREAMS = 65_536
+"""Open calls of one connection."""
+
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Calls that wait for tickets keep their streams, and the others come by the same connection.
+    ("grpc.max_concurrent_streams", MOST_STREAMS),
+    # Of a burst grpcio cancels some at random; too many are turned away by `admission`, which says why.
+    ("grpc.server.max_pending_requests", MOST_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_STREAMS),
 )
 
 SENDING_S = 0.1
