@@ -70,6 +70,28 @@ def test_a_reserve_is_retried_whose_hold_the_store_has_lost(start: Start, store:
         assert (retried.result, retried.tally, list(retried.budgets)) == (ALLOW, tally, [])
 
 
+@pytest.mark.contract(4)
+@pytest.mark.contract(5)
+def test_a_reserve_is_retried_whose_end_came_while_the_store_was_away(
+    start: Start, store: StoreServer
+) -> None:
+    sidecar = begin(start, store)
+    with Caller(sidecar) as caller, books_of(store) as books:
+        prepare(caller, ONE)
+        first = caller.allowed(3 * USD, reservation_id="a")
+        store.kill()
+        caller.settle("a", 1 * USD, tally=first.tally)
+        again = caller.reserve(3 * USD, reservation_id="a")
+        assert (again.result, again.tally, again.store_away) == (ALLOW, first.tally, True)
+        with fails(CODE.ALREADY_EXISTS):
+            caller.reserve(4 * USD, reservation_id="a")
+        assert caller.reserve(5 * USD, reservation_id="b").result == ALLOW  # it took nothing of the allowance
+        store.start()
+        eventually(lambda: is_back(sidecar))
+        assert (caller.wallet().spent, caller.wallet().held) == (1 * USD, 5 * USD)
+        books.check()
+
+
 @pytest.mark.contract(1)
 def test_nobody_is_refused_whose_call_the_store_may_hold(start: Start, store: StoreServer) -> None:
     sidecar = begin(start, store, STORE_TIMEOUT_MS="300")

@@ -76,7 +76,7 @@ class Alone:
             raise away
         place = (plan.tenant, ask.reservation_id)
         known = self._calls.get(place)
-        if known is not None and known.ours:
+        if known is not None:  # ours, or one whose tally came with its end
             return await self._answer(plan, ask, known, usage)
         if away.may_stand:
             self._remember_unsure(place)

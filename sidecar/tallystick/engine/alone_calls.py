@@ -144,16 +144,18 @@ class Calls:
                 await call.on_disk()
             except JournalFailed:
                 self.forget(place, call)
+                continue
+            if self._by_place.get(place) is not call:
+                continue
             end = call.end
-            if self._by_place.get(place) is call:
-                try:
-                    await self._tell(place, call)
-                except StoreFrozen:  # it waits for an administrator; others need not
-                    frozen = True
-                    continue
-                told += 1
+            try:
+                await self._tell(place, call)
+            except StoreFrozen:  # it waits for an administrator; others need not
+                frozen = True
+                continue
+            told += 1
             if call.end is end:  # else its end came meanwhile, and is told next
-                self._by_place.pop(place, None)
+                del self._by_place[place]
         if self._by_place or not self._journal.idle:
             await asyncio.sleep(RETRY_S if frozen else 0)
             return
