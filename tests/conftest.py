@@ -8,7 +8,7 @@ from hypothesis import settings
 from tests.seeds import SEED, seed_of_run
 from tests.servers import REDIS, StoreServer, short_directory
 
-settings.register_profile("proofs", print_blob=True, derandomize=False)
+settings.register_profile("proofs", print_blob=True, derandomize=False, deadline=None)
 settings.load_profile("proofs")
 
 

@@ -390,8 +390,8 @@ class Stores(RuleBasedStateMachine):
         )
         if kept:
             record = kept[tally]
-            self.tallies.setdefault(of, kept)
-            self.world.both(lambda store: store.restore(tenant, reservation_id, record, "o"))
+            if self.world.both(lambda store: store.restore(tenant, reservation_id, record, "o")) is True:
+                self.tallies.setdefault(of, kept)
 
     @rule(which=KNOWN)
     def release(self, which: int) -> None:

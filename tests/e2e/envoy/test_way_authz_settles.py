@@ -202,6 +202,7 @@ def test_a_decision_that_came_too_late_holds_nothing(
         running(Way.AUTHZ, scripted, loop_thread, sidecar=sidecar, decision_timeout_s=0.7) as gateway,
         desk_at(gateway, sidecar) as desk,
     ):
+        unheard = 0
         for _ in range(5):
             # The policy is known for a second from here; on a slow machine that may be over too soon.
             wait(lambda: desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200)
@@ -215,5 +216,7 @@ def test_a_decision_that_came_too_late_holds_nothing(
             with contextlib.suppress(AssertionError):
                 wait(lambda: desk.entries("release"), 4)
                 break
+            unheard += 1
         assert desk.entries("release")
-        wait(lambda: len(desk.entries("reserve")) == len(desk.entries("settle", "release")))
+        # An answer that leaves as Envoy gives up is one that nobody hears: its hold expires.
+        wait(lambda: len(desk.entries("reserve")) - len(desk.entries("settle", "release")) <= unheard)
