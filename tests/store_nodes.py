@@ -113,11 +113,11 @@ class Cluster(Nodes):
         first = self.nodes[0]
         bounds = [SLOTS * n // 3 for n in range(4)]
         for n, node in enumerate(self.nodes):
-            if n:
-                _cluster(first, "MEET", "127.0.0.1", node.port, node._command[-1])
-            _cluster(node, "SET-CONFIG-EPOCH", n + 1)
+            _cluster(node, "SET-CONFIG-EPOCH", n + 1)  # while it knows nobody else
             if n < 3:
                 _cluster(node, "ADDSLOTSRANGE", bounds[n], bounds[n + 1] - 1)
+        for node in self.nodes[1:]:
+            _cluster(first, "MEET", "127.0.0.1", node.port, node._command[-1])
         wait_for(lambda: all(len(self.known(node)) == 6 for node in self.nodes), "all nodes have met")
         for n, node in enumerate(self.nodes[3:]):
             _cluster(node, "REPLICATE", self.id(self.nodes[n]))
