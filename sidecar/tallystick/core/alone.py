@@ -1,6 +1,6 @@
 """What a sidecar may let through by itself, while it can't reach the store. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tallystick.core.counters import bucket_of
@@ -24,27 +24,17 @@ def has_rule(plan: Plan) -> bool:
     return any(line.store_away for line in plan.budgets)
 
 
-class _Used:
-    """What went of the allowance of a counter."""
-
-    __slots__ = ("amount", "until_ms")
-
-    def __init__(self, amount: int = 0, until_ms: int = 0) -> None:
-        self.amount = amount
-        self.until_ms = until_ms
-        """When its window has ended; 0: the window has no end, and it counts until the store was told."""
-
-
 class Allowances:
     """What went of them, by the counters of budgets: of each window once, however often the store goes."""
 
     def __init__(self) -> None:
-        self._of: dict[str, _Used] = {}
+        self._of: dict[str, dict[int, int]] = {}
+        """By counter and by when it counts no more (Unix ms); 0: once the store was told."""
 
     def used(self, counter: str, now_ms: int) -> int:
         """In the unit of the counter."""
-        used = self._of.get(counter)
-        return used.amount if used and (not used.until_ms or now_ms < used.until_ms) else 0
+        parts = self._of.get(counter, {}).items()
+        return sum(amount for until_ms, amount in parts if not until_ms or now_ms < until_ms)
 
     def hold(self, record: str) -> None:
         """A call is let through: takes what its record holds."""
@@ -69,23 +59,26 @@ class Allowances:
         amounts = by_unit(*(charged or (hold.nano_usd, hold.tokens, 1)))
         for budget in hold.budgets:
             in_flight = budget.unit is Unit.CONCURRENT
-            used = self._of.setdefault(budget.counter, _Used())
-            used.amount += 0 if in_flight and charged else sign * amounts[budget.unit]
-            used.until_ms = max(used.until_ms, 0 if in_flight else _until(budget.end, hold.reserved_ms))
+            until_ms = 0 if in_flight else _until(budget.end, hold.reserved_ms)
+            amount = 0 if in_flight and charged else sign * amounts[budget.unit]
+            parts = self._of.setdefault(budget.counter, {})
+            parts[until_ms] = parts.get(until_ms, 0) + amount
 
     def forget_ended(self, now_ms: int) -> None:
         """Once the store knows of all calls: of windows that have ended, or never do, nothing counts."""
-        self._of = {
-            counter: used for counter, used in self._of.items() if used.amount and used.until_ms > now_ms
+        kept = {
+            counter: {until_ms: amount for until_ms, amount in parts.items() if amount and until_ms > now_ms}
+            for counter, parts in self._of.items()
         }
+        self._of = {counter: parts for counter, parts in kept.items() if parts}
 
-    def cells(self) -> dict[str, list[int]]:
+    def cells(self) -> dict[str, list[list[int]]]:
         """As JSON can hold it."""
-        return {counter: [used.amount, used.until_ms] for counter, used in self._of.items()}
+        return {counter: [list(part) for part in parts.items()] for counter, parts in self._of.items()}
 
-    def restore(self, cells: Mapping[str, Sequence[int]]) -> None:
+    def restore(self, cells: Mapping[str, Iterable[tuple[int, int]]]) -> None:
         """The inverse of `cells`."""
-        self._of = {counter: _Used(*each) for counter, each in cells.items()}
+        self._of = {counter: dict(parts) for counter, parts in cells.items()}
 
 
 def _until(end: str, reserved_ms: int) -> int:

@@ -23,9 +23,9 @@ def plan_of(*budgets: str) -> Plan:
     return make_plan(policy, Subject(user="ann", session="s"), "", "", None, said=(), now_ms=NOW_MS)
 
 
-def record_of(plan: Plan, nano_usd: int, tokens: int = 0) -> str:
+def record_of(plan: Plan, nano_usd: int, tokens: int = 0, reserved_ms: int = NOW_MS) -> str:
     return tally_record(
-        content="", reserved_ms=NOW_MS, wallet='"",""', nano_usd=nano_usd, tokens=tokens, expires_ms=9,
+        content="", reserved_ms=reserved_ms, wallet='"",""', nano_usd=nano_usd, tokens=tokens, expires_ms=9,
         body=hold_body(plan, "user=ann"),
     )  # fmt: skip
 
@@ -103,3 +103,15 @@ def test_what_went_of_a_window_is_gone_until_it_ends(window: str, rest: int, las
         assert [fits(4, NOW_MS + lasts_ms - 1), fits(4, NOW_MS + lasts_ms)] == [False, True]
         allowances.forget_ended(NOW_MS + lasts_ms)
     assert allowances.cells() == {}
+
+
+def test_what_has_left_a_rolling_window_does_not_come_back_with_the_next_call() -> None:
+    plan = plan_of("limit: 9 USD, window: rolling 1h, store_away: {allowance: 0.000000004 USD}")
+    allowances, later_ms = Allowances(), NOW_MS + 2 * 3_600_000
+    first, second = record_of(plan, 4), record_of(plan, 3, reserved_ms=later_ms)
+    allowances.hold(first)
+    allowances.hold(second)
+    assert judge(plan, Taken(1, 0), allowances, later_ms).binds is None
+    assert judge(plan, Taken(2, 0), allowances, later_ms).shortfall == 1
+    allowances.end(first, (1, 0, 1))
+    assert judge(plan, Taken(2, 0), allowances, later_ms).shortfall == 1
