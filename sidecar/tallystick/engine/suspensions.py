@@ -31,7 +31,7 @@ class Suspensions:
             found.discard(tenant)
 
     async def look(self, partition: int, switched: int) -> None:
-        """Reads a partition's, where any was `switched` since. Raises StoreUnavailable."""
-        if switched != self._switched.get(partition, 0):
+        """Reads a partition's the first time, and where any was `switched` since. Raises StoreUnavailable."""
+        if switched != self._switched.get(partition):
             self._found[partition] = await self._store.suspended(partition)
             self._switched[partition] = switched
