@@ -43,8 +43,6 @@ ADMIN_CALLS = 64
 MOST_STREAMS = 64
 KEY_BYTES = 32
 RETRY_S = 0.2
-LAST_S = 5.0
-"""Once all calls have ended: for their answers to get away. A stream that nobody reads never ends."""
 
 Drain = Callable[[float], Awaitable[None]]
 """Lets what is under way finish, for so many seconds at most."""
@@ -179,7 +177,7 @@ class Sidecar:
         self._engine.tickets.watch.drain()
         self._administration.tickets.watch.drain()
         await asyncio.gather(*(drain(grace_s) for drain in self._drains))
-        await self._servers.stop(min(LAST_S, max(0.0, grace_s - (clock() - began))))
+        await self._servers.stop(max(0.0, grace_s - (clock() - began)))
 
     async def _open(self) -> None:
         """Waits for the store, and then serves."""

@@ -35,6 +35,9 @@ OPTIONS = (
 SENDING_S = 0.1
 """How long the last answers have to get away."""
 
+STREAMS_S = 5.0
+"""How long the admin service's streams have to end: one that nobody reads never does."""
+
 BUDGET = budget_pb2.DESCRIPTOR.services_by_name["BudgetService"].full_name
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 
@@ -57,6 +60,7 @@ class Servers:
         self._transport = transport
         self._reflect = reflect
         self._servers: list[grpc.aio.Server] = []
+        self._admin_servers: list[grpc.aio.Server] = []
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self.ports: list[int] = []
         """The TCP ports that were bound."""
@@ -103,7 +107,7 @@ class Servers:
                 reflection.enable_server_reflection(names, place)
 
         (guard.around(register_all) if guard else register_all)(server)
-        self._servers.append(server)
+        (self._admin_servers if admin else self._servers).append(server)
         return server
 
     async def set_serving(self, serving: bool) -> None:
@@ -121,7 +125,11 @@ class Servers:
         """Ends the listeners; calls at work finish, for `grace_s` at most."""
         # The native server closes connections on answers that it has not sent yet.
         await asyncio.sleep(SENDING_S)
-        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+        of_streams_s = min(grace_s, STREAMS_S)
+        await asyncio.gather(
+            *(server.stop(grace_s) for server in self._servers),
+            *(server.stop(of_streams_s) for server in self._admin_servers),
+        )
 
 
 def _native_server() -> grpc.aio.Server:
