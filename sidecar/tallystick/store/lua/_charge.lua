@@ -9,6 +9,7 @@ end
 -- nothing is written. nil where no wallet pays.
 local function pay(hold, id, nano, tokens)
   if hold.wallet == '' then return nil end
+  hold.drawn_as = nil
   local in_tokens = hold.wallet_unit == 't'
   local a = open_account(hold.wallet)
   local funds = a.funds
@@ -30,7 +31,7 @@ end
 
 -- What the ledger keeps of a wallet that was charged.
 local function paid(hold, account)
-  return 'drawn', #hold.drawn > 0 and cjson.encode(hold.drawn) or '', 'lapsed', account and account.lapsed or '0'
+  return 'drawn', drawn_text(hold), 'lapsed', account and account.lapsed or '0'
 end
 
 -- Ends what is held and brings what is charged to nano, tokens and requests.

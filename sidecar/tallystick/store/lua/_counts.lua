@@ -3,6 +3,17 @@
 local counts, writes = {}, {} -- as read, and as they are to be: texts by field, false where there is none
 local AT_ONCE = 1000 -- `unpack` can't give many more
 
+-- Adds the fields of these budgets: what each has spent and holds.
+local function add_budget_fields(fields, budgets)
+  local n = #fields
+  for i = 1, #budgets do
+    local counter = budgets[i][1]
+    fields[n + 1], fields[n + 2] = counter .. ':s', counter .. ':h'
+    n = n + 2
+  end
+  return fields
+end
+
 -- The counters of these fields; false where there is none.
 local function read_counts(fields)
   local values, missing, n = {}, {}, 0

@@ -31,9 +31,7 @@ end
 
 -- Spent and held of each budget.
 local function values_of(budgets)
-  local fields = {}
-  for i, b in ipairs(budgets) do fields[2 * i - 1], fields[2 * i] = b[1] .. ':s', b[1] .. ':h' end
-  return read_counts(fields)
+  return read_counts(add_budget_fields({}, budgets))
 end
 
 -- Charges it, and keeps the answer for `keep_ms`; its record. The payer's line may be nil.

@@ -7,58 +7,60 @@
 --   t:FIELD        a ticket: unanswered, or its allowance ends; then it is forgotten
 local RETRY_MS = 3600000 -- a window with open holds is looked at again in an hour
 
-local function expire(member, field, hold, retention_ms)
-  local keep = hold.on_expiry == 'charge'
-  local tenant, id = field:match('^([^:]*):r:(.*)$')
-  local nano, tokens, requests = '0', '0', '0'
-  if keep then nano, tokens, requests = hold.nano, hold.tokens, '1' end
-  local account = pay(hold, id, nano, tokens)
-  append('expire', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, paid(hold, account))
-  charge(tenant, id, hold, account, nano, tokens, requests, retention_ms)
-  hold.state = keep and 'X' or 'R'
-  write_hold(field, hold)
-  call('ZADD', DUE, now + retention_ms, member)
-end
-
-local function end_reservation(member, field, retention_ms)
-  local value = call('HGET', HOLD, field)
-  if value and value:sub(3, 3) == 'O' then
-    expire(member, field, read_hold(value), retention_ms)
-  else
-    call('HDEL', HOLD, field)
-    call('ZREM', DUE, member)
-  end
-end
-
-local function end_window(member, counter)
-  local fields = {counter .. ':h', counter .. ':s', counter .. ':a'}
-  local found = read_counts(fields)
-  local rolls = counter:find('~%d+$') and (found[2] or '0') ~= '0'
-  local till = found[3] and found[3]:match('@(%d+)$')
-  if rolls or (till and till + 0 > now) or (found[1] or '0') ~= '0' then
-    call('ZADD', DUE, now + RETRY_MS, member)
-  else
-    for i = 1, 3 do writes[fields[i]] = false end
-    call('ZREM', DUE, member)
-  end
-end
-
-local function end_bucket(member, field)
-  local spent = field:match('^(.*)@')
-  local found = read_counts({field, spent})
-  if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end
-  writes[field] = false
-  call('ZREM', DUE, member)
-end
-
-local function end_lots(counter)
-  local account = open_account(counter)
-  local lapsed = lapse(account)
-  if lapsed ~= '0' then append_lapse(counter, lapsed) end
-  keep_account(account)
-end
-
+-- Most often there are none, so what ends each kind is defined only where there are.
 local function end_members(members, retention_ms)
+  if #members == 0 then return end
+  local function expire(member, field, hold, retention_ms)
+    local keep = hold.on_expiry == 'charge'
+    local tenant, id = field:match('^([^:]*):r:(.*)$')
+    local nano, tokens, requests = '0', '0', '0'
+    if keep then nano, tokens, requests = hold.nano, hold.tokens, '1' end
+    local account = pay(hold, id, nano, tokens)
+    append('expire', tenant, id, 'nano', nano, 'tokens', tokens, 'requests', requests, paid(hold, account))
+    charge(tenant, id, hold, account, nano, tokens, requests, retention_ms)
+    hold.state = keep and 'X' or 'R'
+    write_hold(field, hold)
+    call('ZADD', DUE, now + retention_ms, member)
+  end
+
+  local function end_reservation(member, field, retention_ms)
+    local value = call('HGET', HOLD, field)
+    if value and value:sub(3, 3) == 'O' then
+      expire(member, field, read_hold(value), retention_ms)
+    else
+      call('HDEL', HOLD, field)
+      call('ZREM', DUE, member)
+    end
+  end
+
+  local function end_window(member, counter)
+    local fields = {counter .. ':h', counter .. ':s', counter .. ':a'}
+    local found = read_counts(fields)
+    local rolls = counter:find('~%d+$') and (found[2] or '0') ~= '0'
+    local till = found[3] and found[3]:match('@(%d+)$')
+    if rolls or (till and till + 0 > now) or (found[1] or '0') ~= '0' then
+      call('ZADD', DUE, now + RETRY_MS, member)
+    else
+      for i = 1, 3 do writes[fields[i]] = false end
+      call('ZREM', DUE, member)
+    end
+  end
+
+  local function end_bucket(member, field)
+    local spent = field:match('^(.*)@')
+    local found = read_counts({field, spent})
+    if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end
+    writes[field] = false
+    call('ZREM', DUE, member)
+  end
+
+  local function end_lots(counter)
+    local account = open_account(counter)
+    local lapsed = lapse(account)
+    if lapsed ~= '0' then append_lapse(counter, lapsed) end
+    keep_account(account)
+  end
+
   for _, member in ipairs(members) do
     local kind, field = member:sub(1, 1), member:sub(3)
     if kind == 'r' then

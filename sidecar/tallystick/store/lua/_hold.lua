@@ -28,10 +28,17 @@ local function read_hold(value)
   }
 end
 
+-- The lots drawn, as JSON, or ''; `pay` changes them.
+local function drawn_text(hold)
+  hold.drawn_as = hold.drawn_as or (#hold.drawn > 0 and cjson.encode(hold.drawn) or '')
+  return hold.drawn_as
+end
+
 local function packed(hold)
+  local drawn = drawn_text(hold)
   return '["' .. hold.state .. '",' .. int(hold.expires) .. ',"' .. hold.nano .. '","' .. hold.tokens .. '","'
     .. hold.charged_nano .. '","' .. hold.charged_tokens .. '","' .. hold.requests .. '","' .. hold.ended_as .. '",'
-    .. (#hold.drawn > 0 and cjson.encode(hold.drawn) or '""') .. ']\n' .. hold.answer .. '\n' .. hold.body
+    .. (drawn ~= '' and drawn or '""') .. ']\n' .. hold.answer .. '\n' .. hold.body
 end
 
 local function write_hold(field, hold)

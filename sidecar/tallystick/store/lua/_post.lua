@@ -15,10 +15,7 @@ end
 
 -- Adds to the budgets of a hold: by unit, what is held and what is spent (nil: nothing).
 local function post(tenant, id, hold, held, spent, retention_ms)
-  local fields, grows = {}, {}
-  for i, b in ipairs(hold.budgets) do
-    fields[2 * i - 1], fields[2 * i] = b[1] .. ':s', b[1] .. ':h'
-  end
+  local fields, grows = add_budget_fields({}, hold.budgets), {}
   for unit, amount in pairs(held) do grows[unit] = less('0', spent and add(amount, spent[unit]) or amount) end
   local values = read_counts(fields)
   for i, b in ipairs(hold.budgets) do

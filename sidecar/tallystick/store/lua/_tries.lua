@@ -8,16 +8,6 @@ local first_call, of_a_call = FIRST_TRY + OF_A_TRY * of_tries, 4 + 3 * of_tries
 local asks, more = ARGV[8] == '1', nil -- whether budgets may have allowances; see `end_some`
 local many = #ARGV >= first_call + of_a_call
 
-local function add_budget_fields(fields, budgets)
-  local n = #fields
-  for i = 1, #budgets do
-    local counter = budgets[i][1]
-    fields[n + 1], fields[n + 2] = counter .. ':s', counter .. ':h'
-    n = n + 2
-  end
-  return fields
-end
-
 -- Reads the wallets and the budgets of the first try at once.
 local function read_first(budgets)
   local fields, n = {}, 0

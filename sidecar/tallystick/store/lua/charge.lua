@@ -14,7 +14,7 @@ local c = read_charge(tenant, 7)
 
 local function answer(code, hold)
   return {code, now, seq, epoch, hold.charged_nano, hold.charged_tokens, hold.wallet,
-    #hold.drawn > 0 and cjson.encode(hold.drawn) or '', values_of(hold.budgets), suspended and 1 or 0}
+    drawn_text(hold), values_of(hold.budgets), suspended and 1 or 0}
 end
 
 begin(tenant)

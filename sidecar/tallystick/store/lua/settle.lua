@@ -22,7 +22,7 @@ local function answer(code, hold, is_estimated, late)
   local numbers = now_text .. ' ' .. seq_text .. ' ' .. epoch .. ' ' .. hold.charged_nano .. ' ' .. hold.charged_tokens
     .. ' ' .. hold.nano .. ' ' .. hold.tokens
   return {code, numbers, is_estimated and 1 or 0, late and 1 or 0, hold.wallet,
-    #hold.drawn > 0 and cjson.encode(hold.drawn) or ''}
+    drawn_text(hold)}
 end
 
 -- Charges a hold, or corrects it; `lost`: the record that came with the Settle, or nil.
