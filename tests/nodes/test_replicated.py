@@ -132,3 +132,25 @@ async def test_a_store_that_does_not_keep_the_promise_is_refused(
     master.raw.config_set(setting, value)
     with pytest.raises(StoreUnusable, match=f"^durability replicated: the store {says}"):
         await connect(f"redis://{master.place}", 1, promise=REPLICATED)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_replicas_that_confirm_nothing_are_told_of(
+    pair: tuple[Node, Node], directory: Path, binary: str, connect: Connect, more: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    master, _ = pair
+    others = [Node(directory, binary, ["--appendonly", "yes", *KEPT]) for _ in range(more)]
+    try:
+        for each in others:
+            each.start()
+            each.raw.replicaof("127.0.0.1", str(master.port))
+        known = "connected_slaves"
+        wait_for(lambda: master.replication()[known] == 1 + more, "the master knows its replicas")
+        await connect(f"redis://127.0.0.1:{master.port}", PARTITIONS, promise=REPLICATED)
+    finally:
+        for each in others:
+            each.end(signal.SIGKILL)
+    told = [record.getMessage() for record in caplog.records if "replicas confirm" in record.getMessage()]
+    assert bool(told) == bool(more)
+    assert all("1 of 2 replicas" in text and "TALLYSTICK_REPLICAS to 2" in text for text in told)

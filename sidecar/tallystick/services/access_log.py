@@ -11,6 +11,7 @@ from tallystick.observe.metrics import Metrics
 from tallystick.proxied.calls import HeldCall
 from tallystick.proxied.entries import Entry, ending_of
 from tallystick.proxied.gate import Gate
+from tallystick.proxied.open_calls import OpenCalls
 from tallystick.proxied.packing import CALL, unpack
 from tallystick.services.reading_checks import values_of
 from tallystick.services.reading_usage import read_record
@@ -25,9 +26,10 @@ MOST_AT_WORK = 256
 class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has no types
     """Translates entries for the gate."""
 
-    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, gate: Gate, metrics: Metrics, open_calls: OpenCalls) -> None:
         self._gate = gate
         self._metrics = metrics
+        self._open_calls = open_calls
         self._room = asyncio.Semaphore(MOST_AT_WORK)
         self._at_work: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
@@ -67,6 +69,8 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has
         packed = metadata[DECISION].fields[CALL].string_value if DECISION in metadata else ""
         call = unpack(packed) if packed else None
         if common.access_log_type == END:
+            # Envoy may have given up in the very moment in which it was answered: then only we know the call.
+            call = self._open_calls.end(entry.request.request_id) or call
             if call is None:
                 self._metrics.proxied_end("UNHELD").inc()
             else:

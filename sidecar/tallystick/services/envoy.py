@@ -12,6 +12,7 @@ from tallystick.engine import Engine, Planner
 from tallystick.observe.metrics import Metrics
 from tallystick.proxied.gate import Gate
 from tallystick.proxied.identity import Identity
+from tallystick.proxied.open_calls import OpenCalls
 from tallystick.services.access_log import AccessLogService
 from tallystick.services.admission import Admission
 from tallystick.services.ext_authz import AuthorizationService
@@ -34,8 +35,9 @@ class EnvoyServices:
         limits: dict[str, str],
     ) -> None:
         gate = Gate(engine, planner, Identity(planner, default_tenant), metrics)
-        self._authorization = AuthorizationService(gate, admission, metrics)
-        self._access_log = AccessLogService(gate, metrics)
+        open_calls = OpenCalls()
+        self._authorization = AuthorizationService(gate, admission, metrics, open_calls)
+        self._access_log = AccessLogService(gate, metrics, open_calls)
         self._processor = ExtProcService(gate, admission, metrics)
         self._rate_limit = RateLimitService(engine.limiter, admission, metrics, **limits)
 

@@ -11,10 +11,11 @@ from google.protobuf.struct_pb2 import NULL_VALUE
 from tallystick.observe.metrics import Metrics
 from tallystick.proxied.calls import Allowed, Passed, Turned
 from tallystick.proxied.gate import Gate
+from tallystick.proxied.open_calls import OpenCalls
 from tallystick.proxied.packing import CALL, pack, unpack
 from tallystick.services.admission import Admission
 from tallystick.services.boundary import answered
-from tallystick.services.reading_checks import read_check
+from tallystick.services.reading_checks import read_check, request_id_of
 
 PERMISSION_DENIED = 7
 OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -23,8 +24,9 @@ OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 class AuthorizationService(AuthorizationServicer):  # type: ignore[misc] # it has no types
     """Translates between Envoy and the gate."""
 
-    def __init__(self, gate: Gate, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, gate: Gate, admission: Admission, metrics: Metrics, open_calls: OpenCalls) -> None:
         self._gate = gate
+        self._open_calls = open_calls
         self.admission = admission
         self.metrics = metrics
 
@@ -32,12 +34,17 @@ class AuthorizationService(AuthorizationServicer):  # type: ignore[misc] # it ha
         """See `boundary.Guarded`. Envoy has answered for us, and the call is not sent."""
         packed = response.dynamic_metadata.fields[CALL].string_value
         if call := unpack(packed):
+            self._open_calls.end(request_id_of(request))
             self._gate.give_back(call.tenant, call.reservation_id)
 
     @answered
     async def Check(self, request: CheckRequest) -> CheckResponse:
         """OK with what is to be changed, or the refusal as the client is to see it."""
-        return write_verdict(await self._gate.admit(read_check(request)))
+        asked = read_check(request)
+        verdict = await self._gate.admit(asked)
+        if isinstance(verdict, Allowed):
+            self._open_calls.keep(asked.request_id, verdict.call)
+        return write_verdict(verdict)
 
 
 def write_verdict(verdict: Allowed | Passed | Turned) -> CheckResponse:

@@ -1,6 +1,7 @@
 """Whether a node is set up to keep what is promised of the store."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 
 import hiredis
@@ -32,7 +33,21 @@ async def check_node(run: Run, promise: Promise) -> bool:
         raise StoreUnusable(f"durability {promise.mode}: {problem}")
     if problem:  # it may be meant so: of what is fast nobody expects more
         log.warning("a crash of the store may lose more than its last second: %s", problem)
+    if promise.replicas:
+        await _compare_replicas(run, promise.replicas)
     return True
+
+
+async def _compare_replicas(run: Run, confirming: int) -> None:
+    """Warns where a replica that confirmed nothing may be chosen to become the master."""
+    told = await run(encode(["INFO", "replication"]))
+    found = re.search(rb"^connected_slaves:(\d+)", told, re.MULTILINE) if isinstance(told, bytes) else None
+    if found and int(found[1]) > confirming:
+        log.warning(
+            "%d of %d replicas confirm: one that lacks the latest may become the master; set "
+            "TALLYSTICK_REPLICAS to %d, or replica-priority 0 on those that are not to",
+            *(confirming, int(found[1]), int(found[1])),
+        )
 
 
 def _problem(promise: Promise, append_only: str, fsync: str, replicas: str) -> str:

@@ -97,9 +97,13 @@ class Desk:
         wait(lambda: len(self.entries("settle", "release")) >= count)
         ends = self.entries("settle", "release")
         assert len(ends) == count, ends
-        counters = self.books.of_tenant(self.tenant).count
-        assert not [name for name, value in counters.items() if name.endswith(":h") and value]
+        assert not self.held()
         return ends
+
+    def held(self) -> list[str]:
+        """The counters in which anything is."""
+        counters = self.books.of_tenant(self.tenant).count
+        return [name for name, value in counters.items() if name.endswith(":h") and value]
 
     def settled(self) -> dict[str, str]:
         """The one end, a settle."""

@@ -15,6 +15,7 @@ from tallystick.envoy import EnvoyOptions, Key, Way, read_key, read_provider
 from tallystick.envoy.options import Place
 from tallystick.envoy.providers import Provider
 from tests.e2e.envoy.adapters import Adapters
+from tests.e2e.envoy.late import LateSocket
 from tests.e2e.envoy.process import EnvoyProcess
 from tests.e2e.envoy.provider import Script, ScriptedProvider, Seen
 from tests.e2e.envoy.thread import LoopThread
@@ -118,7 +119,7 @@ def _key(source: str) -> Key:
 @contextlib.contextmanager
 def running(
     way: Way, provider: ScriptedProvider, thread: LoopThread, *, unix: bool = True,
-    environment: dict[str, str] | None = None, sidecar: SidecarProcess | None = None,
+    environment: dict[str, str] | None = None, sidecar: SidecarProcess | LateSocket | None = None,
     change: Callable[[dict[str, Any]], None] = lambda _: None, **options: Any,
 ) -> Iterator[Gateway]:  # fmt: skip
     """A gateway of the given way; `options` are those of `EnvoyOptions`, `change` that of `EnvoyProcess`.

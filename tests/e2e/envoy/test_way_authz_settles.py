@@ -21,6 +21,7 @@ from tests.e2e.envoy.answers import chat_chunks
 from tests.e2e.envoy.cases import ASK, CHAT_JSON, CHAT_PATH, CHAT_STREAM, CHAT_USED, MESSAGE_STREAM, SAY
 from tests.e2e.envoy.desks import Desk, desk_at, usage_in
 from tests.e2e.envoy.gateways import Gateway, running
+from tests.e2e.envoy.late import LateSocket
 from tests.e2e.envoy.provider import SSE, Script, ScriptedProvider
 from tests.e2e.envoy.thread import LoopThread
 from tests.servers import SidecarProcess, short_directory
@@ -202,21 +203,40 @@ def test_a_decision_that_came_too_late_holds_nothing(
         running(Way.AUTHZ, scripted, loop_thread, sidecar=sidecar, decision_timeout_s=0.7) as gateway,
         desk_at(gateway, sidecar) as desk,
     ):
-        unheard = 0
-        for _ in range(5):
-            # The policy is known for a second from here; on a slow machine that may be over too soon.
+        # The policy is known for a second from here; on a slow machine that may be over too soon.
+        wait(lambda: desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200)
+        store, script = desk.books.pid, desk.script(CHAT_JSON)
+        os.kill(store, signal.SIGSTOP)
+        try:
+            assert desk.call(script, CHAT_PATH, ASK).status == 503
+        finally:
+            os.kill(store, signal.SIGCONT)
+        assert not desk.sent(script)
+        wait(lambda: desk.entries("release"))
+        wait(lambda: not desk.held())
+
+
+@pytest.mark.parametrize("fail_open", [False, True], ids=["turned away", "sent unasked"])
+def test_a_call_whose_decision_envoy_did_not_wait_for_ends_as_it_ended(
+    sidecar: SidecarProcess, scripted: ScriptedProvider, loop_thread: LoopThread, fail_open: bool
+) -> None:
+    with short_directory() as directory:
+        late = LateSocket(directory / "late.sock", sidecar.socket, loop_thread)
+        loop_thread.run(late.start())
+        options: dict[str, Any] = {"decision_timeout_s": 1.0, "fail_open": fail_open}
+        with (
+            running(Way.AUTHZ, scripted, loop_thread, sidecar=late, **options) as gateway,
+            desk_at(gateway, sidecar) as desk,
+        ):
             wait(lambda: desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200)
-            store, script = desk.books.pid, desk.script(CHAT_JSON)
-            os.kill(store, signal.SIGSTOP)
-            try:
-                assert desk.call(script, CHAT_PATH, ASK).status == 503
-            finally:
-                os.kill(store, signal.SIGCONT)
-            assert not desk.sent(script)
-            with contextlib.suppress(AssertionError):
-                wait(lambda: desk.entries("release"), 4)
-                break
-            unheard += 1
-        assert desk.entries("release")
-        # An answer that leaves as Envoy gives up is one that nobody hears: its hold expires.
-        wait(lambda: len(desk.entries("reserve")) - len(desk.entries("settle", "release")) <= unheard)
+            before = len(desk.entries("reserve"))
+            wait(lambda: len(desk.entries("settle", "release")) == before)
+            script = desk.script(CHAT_JSON)
+            with late.kept_back():
+                assert desk.call(script, CHAT_PATH, ASK).status == (200 if fail_open else 503)
+            assert len(desk.sent(script)) == fail_open
+            end = desk.ended(before + 1)[-1]
+        loop_thread.run(late.stop())
+    assert end["kind"] == ("settle" if fail_open else "release")
+    if fail_open:
+        assert usage_in(end) == CHAT_USED

@@ -7,6 +7,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from google.protobuf.json_format import MessageToDict
 
 from tallystick.proxied.calls import Allowed, Passed, Turned
+from tallystick.proxied.open_calls import OpenCalls
 from tallystick.proxied.packing import unpack
 from tallystick.services.admission import Admission
 from tallystick.services.ext_authz import AuthorizationService, write_verdict
@@ -94,7 +95,7 @@ async def test_a_verdict_that_envoy_did_not_hear_holds_nothing(allowed: bool) ->
     counter = Counter()
     await counter.office.apply(POLICY)
     metrics = counter.office.metrics
-    service = AuthorizationService(counter.gate, Admission(1, 1, metrics), metrics)
+    service = AuthorizationService(counter.gate, Admission(1, 1, metrics), metrics, OpenCalls())
     answer = CheckResponse()
     if allowed:
         answer = write_verdict(await counter.allowed())
