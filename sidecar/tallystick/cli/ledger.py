@@ -85,6 +85,7 @@ def _field(entry: "admin_pb2.LedgerEntry", name: str) -> str:
     from tallystick.core.decision import amount_text
     from tallystick.core.lots import LotKind
     from tallystick.core.policy import Unit
+    from tallystick.core.tickets import read_asked
 
     value, fields = entry.fields[name], entry.fields
     counter = fields.get("budget") or fields.get("wallet")
@@ -98,6 +99,10 @@ def _field(entry: "admin_pb2.LedgerEntry", name: str) -> str:
         value = time_text(Timestamp(seconds=int(value) // 1000))
     elif name in ("wallet", "to", "budget"):
         value = named(*parse_counter(value)[:2])
+    elif name == "said" and counter:
+        asked = read_asked(value)
+        why = f"  why={asked.justification}" if asked.justification else ""
+        return f"asks={amount_text(asked.amount, parse_counter(counter)[2])}{why}"
     elif name in ("amount", "lapsed", "used", "limit") and counter:
         value = amount_text(int(value), parse_counter(counter)[2])
     return f"{name}={value}"
