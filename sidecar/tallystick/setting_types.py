@@ -146,7 +146,7 @@ def _fits_socket(path: Path) -> Path:
 
 def _is_file(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"expected a file that exists, not {path}")
+        raise ValueError("expected a file that exists")
     return path
 
 
