@@ -67,6 +67,13 @@ UNSEEN: dict[tuple[str, str], str] = {
     ): "none is dropped",
     ("learn.lua", "if true then keep_the_most_used(names, totals, is_new, dropped) end"): "none is dropped",
     ("learn.lua", "return {1, now, seq, epoch, replies}"): "there is one reply",
+    ("_charge.lua", "elseif true then"): "a refund of nothing changes nothing",
+    ("_due.lua", "if false then return end"): "what nobody uses is defined",
+    (
+        "_due.lua",
+        "if true then writes[spent] = add(found[2], negate(found[1] or '0')) end",
+    ): "a window that is gone had spent nothing, and so had its buckets",
+    ("_hold.lua", "if false then return nil end"): "nothing matches then, either",
     (
         "charge.lua",
         "if version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0 then",

@@ -74,7 +74,8 @@ async def test_what_is_held_counts_for_as_long_as_it_is_held(backend: Backend) -
 
 
 @pytest.mark.contract(8)
-async def test_a_rolling_window_without_calls_leaves_nothing_behind(backend: Backend) -> None:
+@pytest.mark.parametrize("how", ["given back", "for nothing"])
+async def test_a_rolling_window_without_calls_leaves_nothing_behind(backend: Backend, how: str) -> None:
     desk = await desk_at(backend, budget("d", 100, window=ROLLING))
     await desk.hold("a", 60)
     await desk.settle("a", 60)
@@ -84,7 +85,10 @@ async def test_a_rolling_window_without_calls_leaves_nothing_behind(backend: Bac
     await desk.store.sweep(0, 9)
     assert set(backend.state().count) == {SPENT, "acme:b:d::u~60:h"}
     await desk.hold("zero", 1)
-    await desk.release("zero")
+    if how == "given back":
+        await desk.release("zero")
+    else:  # its sub-bucket outlives the window
+        await desk.settle("zero", 0)
     backend.move(1)
     await desk.store.sweep(0, 1)
     backend.move(2 * RETENTION_MS)
