@@ -56,50 +56,130 @@ SWAPS = (
 )
 STATEMENT = re.compile(r"^\s*((call|append|finish|end_due|charge|write_hold|post)\(|[\w.]+(, [\w.]+)* = )")
 
-UNSEEN: dict[tuple[str, str], str] = {
-    ("list_tokens.lua", "return {1, stamp, tokens()}"): "the other reply is the one that is looked for",
-    ("learn.lua", "if totals[a] ~= totals[b] then return totals[a] >= totals[b] end"): "they differ",
-    ("learn.lua", "if #newcomers >= 0 then"): "the index is written anew, as it is",
-    ("learn.lua", "if true then"): "the same",
-    (
-        "learn.lua",
-        "if #names >= most_pairs then keep_the_most_used(names, totals, is_new, dropped) end",
-    ): "none is dropped",
-    ("learn.lua", "if true then keep_the_most_used(names, totals, is_new, dropped) end"): "none is dropped",
-    ("learn.lua", "return {1, now, seq, epoch, replies}"): "there is one reply",
-    ("_charge.lua", "elseif true then"): "a refund of nothing changes nothing",
-    ("_due.lua", "if false then return end"): "what nobody uses is defined",
+UNSEEN: dict[tuple[str, str, str], str] = {
+    ("_charge.lua", "elseif change ~= '0' then", "elseif true then"): "a refund of nothing changes nothing",
     (
         "_due.lua",
+        "if #members == 0 then return end",
+        "if false then return end",
+    ): "what nobody uses is defined",
+    (
+        "_due.lua",
+        "if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end",
         "if true then writes[spent] = add(found[2], negate(found[1] or '0')) end",
     ): "a window that is gone had spent nothing, and so had its buckets",
-    ("_hold.lua", "if false then return nil end"): "nothing matches then, either",
+    (
+        "_hold.lua",
+        "if ends:sub(1, 1) ~= '~' then return nil end",
+        "if false then return nil end",
+    ): "nothing matches then, either",
+    (
+        "_tries.lua",
+        "if account.came ~= '0' then accounts[i], funds[2 * i - 1] = account, account.balance end",
+        "if true then accounts[i], funds[2 * i - 1] = account, account.balance end",
+    ): "a period that is not the last one brings something",
+    (
+        "_tries.lua",
+        "if limits then t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, limits) end",
+        "if true then t.reason, t.binds = weigh(t.budgets, t.values, t.offset, t.amounts, limits) end",
+    ): "weighed again, the same",
+    ("_tries.lua", "if many then measure(t) end", "if false then measure(t) end"): "the same, as texts",
+    ("_tries.lua", "if many then measure(t) end", "if true then measure(t) end"): "the same, as numbers",
+    ("_tries.lua", "if next(writes) then", "if true then"): "there is nothing to take over",
+    (
+        "_tries.lua",
+        "if t and of_tries == 1 then return t end",
+        "if false then return t end",
+    ): "what is taken over anew is the same",
+    (
+        "_tries.lua",
+        "if values[at] ~= wallet[5] .. ':' .. int(wallet[6]) then",
+        "if true then",
+    ): "what was granted is not granted again",
     (
         "charge.lua",
-        "if version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0 then",
-    ): "the same",
-    (
-        "charge.lua",
+        "if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then",
         "if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] - 0 then",
     ): "the same",
     (
+        "charge.lua",
+        "if version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0 then",
+        "if version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0 then",
+    ): "the same",
+    (
+        "learn.lua",
+        "if #names > most_pairs then keep_the_most_used(names, totals, is_new, dropped) end",
+        "if #names >= most_pairs then keep_the_most_used(names, totals, is_new, dropped) end",
+    ): "none is dropped",
+    (
+        "learn.lua",
+        "if #names > most_pairs then keep_the_most_used(names, totals, is_new, dropped) end",
+        "if true then keep_the_most_used(names, totals, is_new, dropped) end",
+    ): "none is dropped",
+    ("learn.lua", "if #newcomers > 0 then", "if #newcomers >= 0 then"): "the index is written anew, as it is",
+    (
+        "learn.lua",
+        "if totals[a] ~= totals[b] then return totals[a] > totals[b] end",
+        "if totals[a] ~= totals[b] then return totals[a] >= totals[b] end",
+    ): "they differ",
+    (
+        "learn.lua",
+        "return {0, now, seq, epoch, replies}",
+        "return {1, now, seq, epoch, replies}",
+    ): "there is one reply",
+    (
+        "list_tokens.lua",
+        "return {0, stamp, tokens()}",
+        "return {1, stamp, tokens()}",
+    ): "the other reply is the one that is looked for",
+    (
+        "reserve.lua",
+        "if #due == 0 then return end",
+        "if false then return end",
+    ): "everything is read again, as it is",
+    (
+        "reserve.lua",
+        "if more ~= false then end_some(MOST_DUE) end",
+        "if true then end_some(MOST_DUE) end",
+    ): "nothing more is due",
+    ("reserve.lua", "if not defined then", "if true then"): "what was defined is defined again",
+    (
+        "resolve.lua",
+        "if is_so() then return {3, value} end",
+        "if is_so() then return {4, value} end",
+    ): "only 0 says that it changed",
+    (
+        "suspend.lua",
+        "if (kind == 'suspend') == (suspended ~= false) then return {3, suspended or ''} end",
+        "if (kind == 'suspend') == (suspended ~= false) then return {4, suspended or ''} end",
+    ): "only 0 says that it changed",
+    (
         "take.lua",
+        "if more then end_due(END_BEFORE_REFUSAL, retention_ms) end",
+        "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end",
+    ): "nothing more is due",
+    (
+        "take.lua",
+        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0) then",
+        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] - 0) then",
+    ): "the same",
+    (
+        "take.lua",
+        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] + 0) then",
         "if not replayed and (version ~= ARGV[2] or now < ARGV[3] - 0 or now >= ARGV[4] + 0) then",
     ): "the same",
     (
         "take.lua",
-        "if not replayed and (version ~= ARGV[2] or now < ARGV[3] + 0 or now >= ARGV[4] - 0) then",
-    ): "the same",
-    ("take.lua", "if replayed then return {4, now, seq, epoch, verdicts} end"): "the verdicts say it",
-    ("take.lua", "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end"): "nothing more is due",
-    ("take.lua", "return {1, now, seq, epoch, verdicts}"): "the verdicts say it",
+        "if replayed then return {3, now, seq, epoch, verdicts} end",
+        "if replayed then return {4, now, seq, epoch, verdicts} end",
+    ): "the verdicts say it",
     (
-        "suspend.lua",
-        "if (kind == 'suspend') == (suspended ~= false) then return {4, suspended or ''} end",
-    ): "only 0 says that it changed",
-    ("resolve.lua", "if is_so() then return {4, value} end"): "only 0 says that it changed",
+        "take.lua",
+        "return {0, now, seq, epoch, verdicts}",
+        "return {1, now, seq, epoch, verdicts}",
+    ): "the verdicts say it",
 }
-"""(file, mutated line) → why nobody can see it."""
+"""(file, line, what becomes of it) → why nobody can see it."""
 
 
 class Mutant(NamedTuple):
@@ -109,6 +189,11 @@ class Mutant(NamedTuple):
     number: int
     line: str
     mutated: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """As in `UNSEEN`."""
+        return self.file, self.line.split(" --")[0].strip(), self.mutated.strip()
 
     def __str__(self) -> str:
         mutated = self.mutated.strip() or "(left out)"
@@ -174,7 +259,7 @@ def main() -> int:
     found = [mutant for path in chosen for mutant in mutants(path)]
     if arguments.guards:
         found = [mutant for mutant in found if GUARD.match(mutant.mutated)]
-    wanted = [mutant for mutant in found if (mutant.file, mutant.mutated.strip()) not in UNSEEN]
+    wanted = [mutant for mutant in found if mutant.key not in UNSEEN]
     print(f"{len(wanted)} mutants, and {len(found) - len(wanted)} that nobody can see", flush=True)
     if arguments.list:
         print(*wanted, sep="\n")

@@ -202,3 +202,17 @@ async def test_concurrent_callers_get_of_each_model_exactly_what_both_limits_all
     assert {reply.reason for reply in held if reply.tried == 2} == {Reason.BUDGET_EXHAUSTED}
     assert await desk.balance() == [0, 36 * 137 + 101 * 50]
     check_all(backend.state())
+
+
+@pytest.mark.contract(1)
+async def test_what_one_call_holds_is_no_more_there_for_another_model_of_the_next(backend: Backend) -> None:
+    """Both come together: the second is refused the big model, and looks at the small one after the first."""
+    big = budget("big", 90, match=Match((("model", ("big",)),)))
+    desk = await desk_at(backend, ORG, big, funds=100)
+    plan, tries = desk.ladder(("big", 90), ("small", 20))
+    first, second = await asyncio.gather(desk.ask(plan, tries, "a"), desk.ask(plan, tries, "b"))
+    assert isinstance(first, Held)
+    assert isinstance(second, Refused), second
+    assert (second.reason, second.binds) == (Reason.BUDGET_EXHAUSTED, 1)
+    assert (await desk.balance())[:3] == [100, 100, 90]
+    check_all(backend.state())
