@@ -57,6 +57,8 @@ SWAPS = (
 STATEMENT = re.compile(r"^\s*((call|append|finish|end_due|charge|write_hold|post)\(|[\w.]+(, [\w.]+)* = )")
 
 UNSEEN: dict[tuple[str, str, str], str] = {
+    ("_tickets.lua", "if t.state == 'A' then", "if true then"): "an open one is of an amount of 0",
+    ("settle.lua", "if looked then return end", "if false then return end"): "nothing more is due",
     ("_charge.lua", "elseif change ~= '0' then", "elseif true then"): "a refund of nothing changes nothing",
     (
         "_due.lua",

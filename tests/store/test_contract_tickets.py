@@ -251,6 +251,25 @@ async def test_a_ticket_ends_with_its_window(backend: Backend) -> None:
     assert ticket.expires_ms == int(ticket.end)
 
 
+async def test_a_forgotten_ticket_leaves_nothing_and_is_not_taken_for_the_next_one(backend: Backend) -> None:
+    desk = await full_desk(backend, TOTAL)
+    await opened(desk, "t1", ttl_ms=5_000)
+    backend.move(5_000)
+    assert (await opened(desk, "t2", ttl_ms=10 * DAY_MS)).id == "t2"
+    backend.move(RETENTION_MS)
+    await desk.store.sweep(0, 100)
+    assert await find(desk, "t1") is None
+    await desk.hold("second", 0, ttl_ms=20 * DAY_MS, session="s")
+    await desk.settle("first", 100)  # what it took stays taken
+    assert (await opened(desk, "t3")).id == "t2"
+    backend.move(10 * DAY_MS)
+    await desk.store.sweep(0, 100)
+    backend.move(RETENTION_MS)
+    await desk.store.sweep(0, 100)
+    assert backend.state().ticket == {}
+    check_all(backend.state())
+
+
 # among others
 
 
