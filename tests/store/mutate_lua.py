@@ -57,6 +57,12 @@ SWAPS = (
 STATEMENT = re.compile(r"^\s*((call|append|finish|end_due|charge|write_hold|post)\(|[\w.]+(, [\w.]+)* = )")
 
 UNSEEN: dict[tuple[str, str, str], str] = {
+    (
+        "extend.lua",
+        "if more then end_due(END_BEFORE_REFUSAL, retention_ms) end",
+        "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end",
+    ): "nothing more is due",
+    ("extend.lua", "if hold.wallet ~= '' then", "if true then"): "nothing is added to no wallet",
     ("_tickets.lua", "if t.state == 'A' then", "if true then"): "an open one is of an amount of 0",
     ("settle.lua", "if looked then return end", "if false then return end"): "nothing more is due",
     ("_charge.lua", "elseif change ~= '0' then", "elseif true then"): "a refund of nothing changes nothing",
