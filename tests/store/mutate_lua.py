@@ -58,6 +58,23 @@ STATEMENT = re.compile(r"^\s*((call|append|finish|end_due|charge|write_hold|post
 
 UNSEEN: dict[tuple[str, str, str], str] = {
     (
+        "_counts.lua",
+        "if value == nil then value = counts[field] end",
+        "if false then value = counts[field] end",
+    ): "what was read is read again",
+    (
+        "_counts.lua",
+        "if n == #fields then return found end",
+        "if false then return found end",
+    ): "the same, one by one",
+    (
+        "_lots.lua",
+        "if not a.expires then return '0' end",
+        "if false then return '0' end",
+    ): "none of them lapses",
+    ("_lots.lua", "if less(held, '0') then held = '0' end", "if false then held = '0' end"): "it never is",
+    ("learn.lua", "if #newcomers > 0 then", "if true then"): "the index is written anew, as it is",
+    (
         "extend.lua",
         "if more then end_due(END_BEFORE_REFUSAL, retention_ms) end",
         "if true then end_due(END_BEFORE_REFUSAL, retention_ms) end",

@@ -109,6 +109,21 @@ async def test_what_came_from_a_lot_that_has_lapsed_lapses_with_it(backend: Back
 
 
 @pytest.mark.contract(5)
+async def test_what_lapsed_does_not_come_back_for_what_others_hold(backend: Backend) -> None:
+    desk = await desk_at(backend, ORG)
+    await desk.credit("org", 100, "earned", EARNED, START_MS + HOUR_MS)
+    await desk.credit("org", 50, "paid")
+    await desk.hold("a", 120)
+    await desk.settle("a", mode=Mode.HOLD)
+    await desk.hold("other", 30, ttl_ms=2 * HOUR_MS)
+    backend.move(HOUR_MS)
+    await desk.settle("a", 10)
+    assert await desk.lots() == [("paid", 50)]
+    assert await desk.balance() == [60, 50, 30]
+    check_all(backend.state())
+
+
+@pytest.mark.contract(5)
 async def test_debt_refuses_the_next_call_and_the_next_funds_pay_it_first(backend: Backend) -> None:
     desk = await desk_at(backend, ORG, funds=100)
     await desk.hold("a", 100)

@@ -156,6 +156,20 @@ async def test_what_waits_to_be_rolled_over_lapses_where_the_rollover_was_cut(ba
 
 
 @pytest.mark.contract(10)
+async def test_what_waits_to_be_rolled_over_is_the_grant_s_whatever_lapses_with_it(backend: Backend) -> None:
+    desk = await desk_at(backend, org(100, rollover=80))
+    await spend(desk, "a", 10)
+    await desk.credit("org", 50, "earned", LotKind.EARNED, TOMORROW_MS)
+    backend.set_clock(TOMORROW_MS)
+    await desk.store.sweep(0, 9)
+    account = (await desk.store.wallets("acme"))[COUNTER]
+    assert account.lots == [Lot("grant", LotKind.GRANT, 0, 80, "", 80)]
+    await desk.hold("b", 0)
+    assert (await desk.balance())[1] == 180
+    check_all(backend.state())
+
+
+@pytest.mark.contract(10)
 async def test_a_thousand_skipped_periods_are_not_counted_one_by_one(backend: Backend) -> None:
     desk = await desk_at(backend, org(100, rollover=123_456_789))
     await spend(desk, "a", 20)
