@@ -45,7 +45,7 @@ def test_a_ticket_is_seen_approved_and_used(cli: Cli, tenant: str) -> None:
         cli.text("ticket", "list", tenant, "--state", "open"),
         rf"{ticket_id} +open +background \(team=search\) +0\.25 USD +{TIME} +{TIME} +nightly",
     )
-    told = rf"asks=0\.25 USD  why=nightly  budget=background \(team=search\)"
+    told = r"asks=0\.25 USD  why=nightly  budget=background \(team=search\)"
     assert has_line(cli.text("ledger", "tail", tenant, "--kind", "ticket"), rf".*{ticket_id}  {told}")
     shown = cli.text("ticket", "show", tenant, ticket_id)
     for line in (rf"OPEN {ticket_id}", r"short of +0\.25 USD", r"who +team=search", r"why +nightly"):
