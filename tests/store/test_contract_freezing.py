@@ -1,13 +1,19 @@
 """A partition that went back answers nothing, until an administrator says that it goes on."""
 
+import asyncio
+
 import pytest
 
+from tallystick.background.sweeper import sweep_for_ever
 from tallystick.core.errors import StoreFrozen
 from tallystick.core.ledger import replay
 from tallystick.core.outcome import Mode
 from tallystick.core.policy import WalletTemplate
+from tallystick.engine.suspensions import Suspensions
+from tallystick.observe.metrics import Metrics
 from tallystick.store.asks import Held
 from tallystick.store.keys import partition_keys, partition_of
+from tests.servers import until
 from tests.store.audit import check_holds, check_ledger
 from tests.store.backends import Backend, ServerBackend
 from tests.store.conftest import MakeBackend
@@ -60,6 +66,24 @@ async def test_other_partitions_go_on(make_backend: MakeBackend) -> None:
     with pytest.raises(StoreFrozen):
         await here.reserve(1)
     assert isinstance(await there.reserve(1), Held)
+
+
+async def test_it_keeps_no_other_from_being_swept(make_backend: MakeBackend) -> None:
+    """Nor where it was frozen before the sweeper had looked at it once."""
+    backend = make_backend(partitions=2)
+    names = [next(f"t{n}" for n in range(99) if partition_of(f"t{n}", 2) == partition) for partition in (0, 1)]
+    frozen, swept = [await desk_of(backend, name) for name in names]
+    await frozen.hold("a", 10)
+    await swept.hold("a", 10)
+    await swept.store.freeze(0, 1, 500)
+    backend.move(2 * TTL_MS)
+    metrics = Metrics("test")
+    sweeper = asyncio.create_task(sweep_for_ever(swept.store, Suspensions(swept.store), metrics))
+    try:
+        await until(lambda: metrics.registry.get_sample_value("tallystick_partitions_frozen") == 1)
+    finally:
+        sweeper.cancel()
+    assert [int(backend.state(partition).meta["open"]) for partition in (0, 1)] == [1, 0]
 
 
 async def test_thawed_it_goes_on_in_a_new_epoch(backend: Backend) -> None:

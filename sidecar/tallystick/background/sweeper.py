@@ -16,16 +16,18 @@ log = logging.getLogger("tallystick.sweeper")
 
 
 async def sweep_for_ever(store: Store, suspensions: Suspensions, metrics: Metrics) -> None:
-    """Sweeps every partition every second. While the store is away, it waits."""
+    """Sweeps every partition every second; one that can't be reached, or is frozen, keeps none from it."""
     while True:
-        try:
-            swept = [await _sweep(store, suspensions, partition) for partition in range(store.partitions)]
-        except StoreUnavailable as error:
-            log.debug("sweep put off: %s", error)
-        else:
-            metrics.holds_open.set(sum(swept))
-            metrics.tenants_suspended.set(len(suspensions))
-            metrics.partitions_frozen.set(len(store.frozen))
+        open_holds: list[int] = []
+        for partition in range(store.partitions):
+            try:
+                open_holds.append(await _sweep(store, suspensions, partition))
+            except StoreUnavailable as error:
+                log.debug("sweep of partition %d put off: %s", partition, error)
+        if len(open_holds) == store.partitions:
+            metrics.holds_open.set(sum(open_holds))
+        metrics.tenants_suspended.set(len(suspensions))
+        metrics.partitions_frozen.set(len(store.frozen))
         await asyncio.sleep(EVERY_S)
 
 
@@ -34,5 +36,6 @@ async def _sweep(store: Store, suspensions: Suspensions, partition: int) -> int:
     while True:
         swept = await store.sweep(partition, MOST_AT_ONCE)
         if not swept.more:
-            await suspensions.look(partition, swept.switched)
+            if not swept.frozen:  # of one that is, nothing else can be asked
+                await suspensions.look(partition, swept.switched)
             return swept.open_holds
