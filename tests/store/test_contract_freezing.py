@@ -71,7 +71,9 @@ async def test_other_partitions_go_on(make_backend: MakeBackend) -> None:
 async def test_it_keeps_no_other_from_being_swept(make_backend: MakeBackend) -> None:
     """Nor where it was frozen before the sweeper had looked at it once."""
     backend = make_backend(partitions=2)
-    names = [next(f"t{n}" for n in range(99) if partition_of(f"t{n}", 2) == partition) for partition in (0, 1)]
+    names = [
+        next(f"t{n}" for n in range(99) if partition_of(f"t{n}", 2) == partition) for partition in (0, 1)
+    ]
     frozen, swept = [await desk_of(backend, name) for name in names]
     await frozen.hold("a", 10)
     await swept.hold("a", 10)
