@@ -18,6 +18,7 @@ from tallystick.services.reading_usage import read_record
 
 DECISION, ANSWER = "envoy.filters.http.ext_authz", "tallystick.answer"
 USAGE = "envoy.ai.token_usage"
+REFUSED = "ext_authz_denied"
 PERIODIC, END = 5, 6
 MOST_AT_WORK = 256
 """Ends being charged. Beyond them Envoy is not read, and keeps its entries."""
@@ -69,14 +70,22 @@ class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has
         packed = metadata[DECISION].fields[CALL].string_value if DECISION in metadata else ""
         call = unpack(packed) if packed else None
         if common.access_log_type == END:
-            # Envoy may have given up in the very moment in which it was answered: then only we know the call.
-            call = self._open_calls.end(entry.request.request_id) or call
+            if call is not None:
+                self._open_calls.end(entry.request.request_id)
+            else:
+                call = self._unheard(entry)
             if call is None:
                 self._metrics.proxied_end("UNHELD").inc()
             else:
                 await self._start(self._gate.end(call, ending_of(read_entry(entry), call.api, call.held)))
         elif common.access_log_type == PERIODIC and call is not None:
             await self._start(self._keep(call, read_entry(entry)))
+
+    def _unheard(self, entry: Any) -> HeldCall | None:
+        """A call that was let through just as Envoy gave up: only we know it. One that we refused is none."""
+        if entry.response.response_code_details == REFUSED:
+            return None
+        return self._open_calls.end(entry.request.request_id)
 
     async def _keep(self, call: HeldCall, entry: Entry) -> None:
         """The stream doesn't pass through here, so it can't be cut."""

@@ -126,6 +126,16 @@ async def test_what_nobody_asked_for_is_counted_and_ends_nothing() -> None:
     assert asked.counter.office.held()
 
 
+async def test_a_call_that_was_refused_ends_none_that_was_let_through_with_its_id() -> None:
+    """Where a listener takes request ids from clients, which it should not."""
+    asked = Asked()
+    await asked.counter.office.apply(POLICY)
+    await asked.check()
+    await asked.tell(entry("ext_authz_denied"))
+    assert (asked.told("RELEASED"), asked.told("UNHELD"), len(asked.open_calls)) == (0, 1, 1)
+    assert asked.counter.office.held()
+
+
 async def test_a_verdict_that_was_given_back_is_not_given_back_again() -> None:
     asked = Asked()
     await asked.counter.office.apply(POLICY)
