@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import pygrpc_native.aio
 import uvloop
 
-from tallystick.services.servers import OPTIONS
+from tallystick.services.servers import OPTIONS, native_server
 from tallystick.v1 import budget_pb2 as pb
 from tallystick.v1 import budget_pb2_grpc
 
@@ -34,8 +33,7 @@ class Echo(budget_pb2_grpc.BudgetServiceServicer):
 
 async def serve(port: int, transport: str, response: pb.ReserveResponse) -> None:
     """Serves until it is killed."""
-    make = pygrpc_native.aio.server if transport == "native" else grpc.aio.server
-    server: grpc.aio.Server = make(options=OPTIONS)
+    server = native_server() if transport == "native" else grpc.aio.server(options=OPTIONS)
     register: Register = budget_pb2_grpc.add_BudgetServiceServicer_to_server
     register(Echo(response), server)
     server.add_insecure_port(f"127.0.0.1:{port}")

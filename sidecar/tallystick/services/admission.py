@@ -23,7 +23,6 @@ class Admission:
         self._most_waiting = most_waiting
         self._metrics = metrics
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._departing: list[asyncio.Future[None]] = []
         self._mean_s = 0.001
         self._ended = asyncio.Event()
         self._draining = False
@@ -64,27 +63,6 @@ class Admission:
             else:
                 self._waiting.remove(place)
             raise
-
-    async def depart(self) -> None:
-        """Waits until the loop has done this tick's work, so that its answers leave one after another.
-
-        Each answer wakes the transport's thread; in a row they wake it once. Seen at 32 to 64
-        in flight: a quarter less CPU a call. A call that is alone does not wait.
-        """
-        if self.at_work == 1:
-            return
-        loop = asyncio.get_running_loop()
-        place: asyncio.Future[None] = loop.create_future()
-        if not self._departing:
-            loop.call_soon(self._let_go)
-        self._departing.append(place)
-        await place
-
-    def _let_go(self) -> None:
-        departing, self._departing = self._departing, []
-        for place in departing:
-            if not place.done():
-                place.set_result(None)
 
     def leave(self, took_s: float) -> None:
         """A call has ended, in `took_s` without its wait; the next one takes its place."""

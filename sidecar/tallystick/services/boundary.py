@@ -8,7 +8,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from tallystick.core import errors
 from tallystick.observe.metrics import Metrics
 from tallystick.services.admission import Admission
+from tallystick.services.native_call import NativeCall
 
 CODES: tuple[tuple[type[errors.TallystickError], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
@@ -47,6 +48,7 @@ INTERNAL_MESSAGE = "internal error; the sidecar's log has it"
 
 log = structlog.get_logger("tallystick.services")
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any] | NativeCall"
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -72,7 +74,7 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     return grpc.StatusCode.INTERNAL, INTERNAL_MESSAGE
 
 
-async def _wait(admission: Admission, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+async def _wait(admission: Admission, context: Context) -> None:
     """Waits for a place and takes it; a call for which there is none is turned away."""
     try:
         await admission.wait(context.time_remaining())
@@ -82,14 +84,12 @@ async def _wait(admission: Admission, context: "grpc.aio.ServicerContext[Any, An
 
 def answered(
     method: Callable[[Any, Request], Awaitable[Response]],
-) -> Callable[[Any, Request, "grpc.aio.ServicerContext[Request, Response]"], Awaitable[Response]]:
+) -> Callable[[Any, Request, Context], Awaitable[Response]]:
     """Stands around a method of a servicer, which itself sees no context."""
     name = method.__name__
 
     @functools.wraps(method)
-    async def handler(
-        self: Guarded, request: Request, context: "grpc.aio.ServicerContext[Request, Response]"
-    ) -> Response:
+    async def handler(self: Guarded, request: Request, context: Context) -> Response:
         arrived = time.perf_counter()
         admission, code = self.admission, "OK"
         if admission.full:
@@ -100,11 +100,10 @@ def answered(
         response: Response | None = None
         try:
             response = await method(self, request)
-            await admission.depart()
+            if isinstance(context, NativeCall):
+                context.unheard = functools.partial(self.unheard, request, response)
         except asyncio.CancelledError:
             code = "CANCELLED"
-            if response is not None:
-                self.unheard(request, response)
             raise
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise

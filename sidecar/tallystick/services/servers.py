@@ -4,14 +4,15 @@ import asyncio
 import os
 import socket as sockets
 from pathlib import Path
+from typing import cast
 
 import grpc.aio
-import pygrpc_native.aio as native  # `from … import aio` recurses without end
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tallystick.core.errors import TallystickError
 from tallystick.services import guard as guards
+from tallystick.services.native_server import NativeServer
 from tallystick.services.tls import Certificates
 from tallystick.v1 import admin_pb2, budget_pb2
 
@@ -31,9 +32,6 @@ OPTIONS = (
     ("grpc.server.max_pending_requests", MOST_STREAMS),
     ("grpc.server.max_pending_requests_hard_limit", MOST_STREAMS),
 )
-
-SENDING_S = 0.1
-"""How long the last answers have to get away."""
 
 STREAMS_S = 5.0
 """How long the admin service's streams have to end: one that nobody reads never does."""
@@ -97,7 +95,7 @@ class Servers:
         self, register: Register, guard: guards.Guard | None, *, admin: bool, tls: bool = False
     ) -> grpc.aio.Server:
         native_one = self._transport == "native" and not (admin or tls)
-        server = _native_server() if native_one else grpc.aio.server(options=OPTIONS)
+        server = native_server() if native_one else grpc.aio.server(options=OPTIONS)
 
         def register_all(place: grpc.aio.Server) -> None:
             register(place)
@@ -123,8 +121,6 @@ class Servers:
 
     async def stop(self, grace_s: float) -> None:
         """Ends the listeners; calls at work finish, for `grace_s` at most."""
-        # The native server closes connections on answers that it has not sent yet.
-        await asyncio.sleep(SENDING_S)
         of_streams_s = min(grace_s, STREAMS_S)
         await asyncio.gather(
             *(server.stop(grace_s) for server in self._servers),
@@ -132,10 +128,10 @@ class Servers:
         )
 
 
-def _native_server() -> grpc.aio.Server:
-    # One thread for HTTP/2 outruns the one loop that decides; a second only takes its core.
-    server: grpc.aio.Server = native.Server(options=OPTIONS, io_threads=1)
-    return server
+def native_server() -> grpc.aio.Server:
+    """One listener of the native transport."""
+    server = NativeServer(OPTIONS, most_bytes=MAX_MESSAGE_BYTES, most_streams=MOST_STREAMS)
+    return cast(grpc.aio.Server, server)
 
 
 async def _bind(

@@ -1,12 +1,13 @@
 """One connection to a store, on which callers' commands follow one another.
 
-Commands of one loop tick leave in few writes; replies come back in order through
+Commands leave together once the loop has nothing else to do; replies come back in order through
 hiredis's parser. A cancelled caller leaves its reply to be dropped in its turn,
 so nothing gets out of step.
 """
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, cast
@@ -18,6 +19,17 @@ from tallystick.core.errors import StoreUnavailable
 MOST_UNSENT_BYTES = 4_096
 """So much leaves at once, so that the store works while the next commands are encoded: seen at 32
 in flight, a sixth more decisions than when all of a tick left together."""
+
+EMPTY_TICK_S = 10e-6
+"""A tick of the loop that takes less did nothing: one of uvloop's takes 0.6 µs."""
+
+EMPTY_TICKS = 8
+"""After so many the loop has nothing else to do, and what waits leaves. Over grpcio, whose calls come one
+by one, four decisions then share a script where each had its own: seen at 32 in flight, a third more
+decisions with a quarter less CPU."""
+
+LONGEST_WAIT_S = 0.002
+"""So long commands wait for the loop at most."""
 
 Reply = Any
 
@@ -70,6 +82,9 @@ class Connection(asyncio.Protocol):
         self._pending: deque[Receiver] = deque()
         self._unsent: list[tuple[bytes | Party, Receiver]] = []
         self._unsent_bytes = 0
+        self._unsent_since = self._ticked_at = 0.0
+        self._empty_ticks = 0
+        self._ticking = False
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
         """When the store last answered, or was first asked since (loop time)."""
@@ -80,23 +95,36 @@ class Connection(asyncio.Protocol):
         return len(self._pending)
 
     def send(self, message: bytes) -> asyncio.Future[Reply]:
-        """Sends a command at the end of this loop tick; the reply, errors included."""
+        """Sends a command soon; the reply, errors included."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         self.send_for(message, future)
         return future
 
     def send_for(self, message: "bytes | Party", receiver: Receiver) -> None:
-        """Sends a command at the end of this loop tick; the receiver is told the reply."""
+        """Sends a command once the loop has nothing else to do; the receiver is told the reply."""
         if not self._unsent:
-            self._loop.call_soon(self.flush)
+            self._unsent_since, self._empty_ticks = time.perf_counter(), 0
+            if not self._ticking:
+                self._ticking, self._ticked_at = True, self._unsent_since
+                self._loop.call_soon(self._tick)
         self._unsent.append((message, receiver))
         if isinstance(message, bytes):
             self._unsent_bytes += len(message)
             if self._unsent_bytes >= MOST_UNSENT_BYTES:
                 self.flush()
 
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self._empty_ticks += now - self._ticked_at < EMPTY_TICK_S
+        self._ticked_at = now
+        if self._empty_ticks >= EMPTY_TICKS or now - self._unsent_since >= LONGEST_WAIT_S:
+            self.flush()
+        self._ticking = bool(self._unsent)
+        if self._ticking:
+            self._loop.call_soon(self._tick)
+
     def flush(self) -> None:
-        """Sends at once what waits for the end of the tick."""
+        """Sends at once what waits."""
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if not unsent:
             return

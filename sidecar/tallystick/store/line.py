@@ -1,4 +1,4 @@
-"""Calls that come together: those of one loop tick and one plan leave as one command.
+"""Calls that come together: those of one plan that wait for the same departure leave as one command.
 
 Each is decided by itself, in order, within one script; together they read and write
 the counters once, which is most of a script's work. A call that is alone leaves alone.
@@ -18,7 +18,7 @@ and a script stays short. Seen at 32 in flight: a tenth more decisions than with
 
 
 class Line:
-    """Where the calls of one plan, or whatever has `args` in common, wait for the end of the tick.
+    """Where the calls of one plan, or whatever has `args` in common, wait for the connection's next write.
 
     `of_a_call`: how many arguments each adds.
     """

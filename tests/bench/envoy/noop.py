@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pygrpc_native.aio as native
 import uvloop
 from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
 from envoy.service.auth.v3 import external_auth_pb2 as auth
@@ -22,7 +21,7 @@ from envoy.service.ratelimit.v3 import rls_pb2 as limits
 from envoy.service.ratelimit.v3 import rls_pb2_grpc as limits_grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
-from tallystick.services.servers import OPTIONS
+from tallystick.services.servers import OPTIONS, native_server
 
 
 class Authorization(auth_grpc.AuthorizationServicer):
@@ -75,8 +74,7 @@ class Limits(limits_grpc.RateLimitServiceServicer):
 
 async def serve(port: int, transport: str, folder: Path) -> None:
     """Serves on the port and on the socket `noop.sock` in the folder, until it is killed."""
-    native_server = native.Server(options=OPTIONS, io_threads=1) if transport == "native" else None
-    server: grpc.aio.Server = native_server or grpc.aio.server(options=OPTIONS)
+    server = native_server() if transport == "native" else grpc.aio.server(options=OPTIONS)
     check = auth.CheckResponse.FromString((folder / "check").read_bytes())
     limit = limits.RateLimitResponse.FromString((folder / "limit").read_bytes())
     auth_grpc.add_AuthorizationServicer_to_server(Authorization(check), server)

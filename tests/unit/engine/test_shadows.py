@@ -128,7 +128,7 @@ async def test_a_call_that_only_the_shadow_allows_is_charged_there_as_held(offic
     office.work()
     for _ in range(4):
         await office.reserve(8)
-    await office.shadows.settled_up()
+        await office.shadows.settled_up()  # their ids' lanes would let one pass the other
     namespace = office.shadows.namespaces["acme"]
     assert list((await office.store.budgets(namespace)).values()) == [(16, 8)]  # three fit; one is live
     assert list((await office.store.budgets("acme")).values()) == [(0, 8)]

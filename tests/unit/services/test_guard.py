@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import pygrpc_native.aio as native
 import pytest
 from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
@@ -22,6 +21,7 @@ from tallystick.observe.metrics import Metrics
 from tallystick.services import permissions
 from tallystick.services.guard import STREAM_CHECKED_S, Guard
 from tallystick.services.permissions import OPEN, RULES, Reach, Rule, Scope, current_caller, reach_of
+from tallystick.services.servers import native_server
 from tallystick.store.memory import MemoryStore
 from tallystick.v1 import budget_pb2
 
@@ -75,7 +75,7 @@ class Served:
         self.callers = Callers(MemoryStore(1))
         self.servicer = servicer
         self.metrics = Metrics("0")
-        self.server = native.Server(io_threads=1) if transport == "native" else grpc.aio.server()
+        self.server = native_server() if transport == "native" else grpc.aio.server()
 
     async def start(self) -> None:
         guard = Guard(self.callers, self.metrics, tokens=True)

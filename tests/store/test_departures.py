@@ -1,0 +1,97 @@
+"""When commands leave a connection: once the loop has nothing else to do, by a clock that the test sets."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tallystick.store import connection as connections
+from tallystick.store.connection import EMPTY_TICK_S, EMPTY_TICKS, LONGEST_WAIT_S, Connection
+
+BUSY_S = 5 * EMPTY_TICK_S
+
+
+class Road:
+    """A connection whose transport remembers what was written, and its clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "time", self)
+        self.now_s = 7.0
+        self.writes: list[bytes] = []
+        self.connection = Connection(lambda _: None)
+        self.connection.connection_made(self)  # type: ignore[arg-type]
+        self.loop = asyncio.get_running_loop()
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def send(self, text: bytes) -> None:
+        self.connection.send(text)
+
+    async def tick(self, took_s: float = 0.0, times: int = 1) -> None:
+        for _ in range(times):
+            self.now_s += took_s
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def road(monkeypatch: pytest.MonkeyPatch) -> Road:
+    return Road(monkeypatch)
+
+
+async def test_a_command_leaves_as_soon_as_the_loop_has_nothing_else_to_do(road: Road) -> None:
+    road.send(b"a")
+    await road.tick(times=EMPTY_TICKS - 1)
+    assert road.writes == []
+    await road.tick()
+    assert road.writes == [b"a"]
+    await road.tick(times=50)
+    assert road.writes == [b"a"]
+
+
+async def test_commands_of_a_busy_loop_leave_together(road: Road) -> None:
+    for text in (b"a", b"b", b"c"):
+        road.send(text)
+        await road.tick(BUSY_S, times=3)
+        await road.tick(times=2)
+    assert road.writes == []
+    await road.tick(times=EMPTY_TICKS)
+    assert road.writes == [b"abc"]
+
+
+async def test_nothing_waits_longer_than_that(road: Road) -> None:
+    road.send(b"a")
+    ticks = 0
+    while not road.writes:
+        road.send(b"b")
+        await road.tick(BUSY_S)
+        ticks += 1
+    assert ticks == pytest.approx(LONGEST_WAIT_S / BUSY_S, abs=1)
+    assert road.writes == [b"a" + b"b" * ticks]
+
+
+async def test_what_left_early_leaves_the_others_their_wait(road: Road) -> None:
+    road.send(b"a")
+    await road.tick(times=EMPTY_TICKS - 1)
+    road.connection.flush()
+    road.send(b"b")  # in the tick in which `a` left
+    await road.tick(times=EMPTY_TICKS - 1)
+    assert road.writes == [b"a"]
+    await road.tick()
+    assert road.writes == [b"a", b"b"]
+
+
+async def test_a_connection_that_breaks_loses_what_waits(road: Road) -> None:
+    future: Any = road.connection.send(b"a")
+    road.connection.connection_lost(None)
+    await road.tick(times=EMPTY_TICKS + 1)
+    assert road.writes == []
+    with pytest.raises(connections.ConnectionLost) as lost:
+        await future
+    assert not lost.value.may_stand
