@@ -29,6 +29,7 @@ MOST_ANSWERS = 8
 SENDING_S = 0.1
 """How long the last answers have to get away: the transport closes on those that it has not sent yet."""
 
+MALFORMED = "the request can't be parsed: expected this method's message"
 SHUTTING_DOWN = "the sidecar is shutting down"
 
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
