@@ -19,8 +19,8 @@ from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 from tallystick.services.boundary import status_of
 from tallystick.services.native_call import NativeCall
 
-MOST_EVENTS = 64
-"""So many are taken from the transport at once."""
+MOST_EVENTS = 16
+"""So many are taken from the transport at once: their commands leave while the next are taken."""
 
 MOST_ANSWERS = 8
 """So many leave without waiting for the end of the tick: they travel while the next are found. Seen at
@@ -58,7 +58,7 @@ class NativeServer:
         self._loop: Any = None
         self._calls: dict[int, NativeCall] = {}
         self._answers: list[tuple[NativeCall, bytes]] = []
-        self._taken = threading.Semaphore(0)
+        self._taken = threading.Lock()
         self._stopping = False
 
     def add_generic_rpc_handlers(self, handlers: "Sequence[grpc.GenericRpcHandler[Any, Any]]") -> None:
@@ -114,6 +114,7 @@ class NativeServer:
 
     def _ring(self) -> None:
         """Brings the loop what has come; while more does, the loop looks by itself: no change of threads."""
+        self._taken.acquire()
         while (events := self._front.recv_batch_details(MOST_EVENTS)) is not None:
             alone = len(events) == 1 and not self._calls
             self._loop.call_soon_threadsafe(self._begin if alone else self._take, events)
