@@ -141,7 +141,8 @@ class NativeServer:
                 self._fail(call_id, grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             else:
                 call = self._calls[call_id] = NativeCall(call_id, details)
-                call.task = self._loop.create_task(self._serve(call, self._methods[method], message))
+                serving = self._serve(call, self._methods[method], message)
+                call.task = asyncio.Task(serving, loop=self._loop, name="call")
 
     async def _serve(self, call: NativeCall, method: _Method, message: bytes) -> None:
         try:
