@@ -24,7 +24,7 @@ demo-envoy: $(READY) ## the official SDKs under budget by their base_url, throug
 	$(BIN)/tallystick demo --envoy
 
 test: $(READY) ## all tests, with the coverage of core and store
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(TESTS)
 
 lint: $(READY) ## style: ruff, buf
 	$(BIN)/ruff check .

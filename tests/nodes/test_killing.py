@@ -221,6 +221,8 @@ def test_whatever_is_killed_each_settle_counts_once_and_no_limit_is_passed_by_mo
             for spender in spenders.values():
                 spender.end()
         eventually(lambda: all(is_back(each) for each in sidecars), PATIENCE_S)
+        for caller in (ample[0], tight[0]):  # a channel waits a while before it tries again
+            grpc.channel_ready_future(caller.channel).result(PATIENCE_S)
         check(sentinels, spenders)
         of_ample, of_tight = spenders[ample[0].tenant], spenders[tight[0].tenant]
         wallet, state = ample[0].wallet(), tight[0].budget("b")

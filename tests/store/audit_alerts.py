@@ -38,6 +38,8 @@ class Books:
         kind, key, at_ms = entry["kind"], f"{entry['tenant']}:{entry['id']}", int(entry["at"])
         if kind == "reserve":
             self.holds[key] = _hold_of(entry)
+            if entry.get("tally"):  # it is held again, as of when it was first
+                self.holds[key].answer = read_hold(entry["tally"]).answer
             return self._add(self.holds[key], int(entry["nano"]), int(entry["tokens"]), 1, None, at_ms)
         if kind == "extend":
             hold, nano, tokens = self.holds[key], int(entry["nano"]), int(entry["tokens"])

@@ -94,7 +94,7 @@ class EnvoyOptions:
     decision_timeout_s: float = 3.0
     idle_timeout_s: float = 600.0
     progress_interval_s: float = 30.0
-    log_flush_interval_s: float = 0.1
+    log_flush_interval_s: float = 0.02
 
     def __post_init__(self) -> None:
         names = [provider.name for provider in self.providers]

@@ -23,6 +23,8 @@ DRAIN_S = 1
 STOP_S = 5.0
 ORPHAN_S = 10.0
 """How long the Envoy of a sidecar that was killed may take to end."""
+LAST_ENTRIES_S = 0.3
+"""How long the last entries of its log may be on their way to the sidecar."""
 POLL_S = 0.05
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
 STEADY_S = 30.0
@@ -114,8 +116,7 @@ class EnvoyProcess:
             if clock() - began > DRAIN_S and not await self.admin.open_calls():
                 break
             await asyncio.sleep(POLL_S)
-        # The last entries of the log are on their way to the sidecar.
-        await asyncio.sleep(3 * self._options.log_flush_interval_s)
+        await asyncio.sleep(LAST_ENTRIES_S)
 
     async def stop(self) -> None:
         """End it, what is open is cut, and let go of its files."""

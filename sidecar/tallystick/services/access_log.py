@@ -20,8 +20,9 @@ DECISION, ANSWER = "envoy.filters.http.ext_authz", "tallystick.answer"
 USAGE = "envoy.ai.token_usage"
 REFUSED = "ext_authz_denied"
 PERIODIC, END = 5, 6
-MOST_AT_WORK = 256
-"""Ends being charged. Beyond them Envoy is not read, and keeps its entries."""
+MOST_AT_WORK = 32
+"""Ends being charged, so that calls that are asked for don't wait behind all that ended. Beyond them Envoy
+is not read, and keeps its entries."""
 
 
 class AccessLogService(AccessLogServiceServicer):  # type: ignore[misc] # it has no types

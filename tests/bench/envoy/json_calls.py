@@ -13,7 +13,7 @@ from tests.bench.measure import FEWEST_CALLS, WARM_UP_S
 from tests.bench.targets import SidecarTarget, cpu_s
 
 TOLD_S = 0.2
-"""Envoy tells of ends every 0.1 s."""
+"""Envoy tells of ends every 0.02 s."""
 FIRST_RATE = 500.0
 """Calls a second, where nothing is known yet."""
 

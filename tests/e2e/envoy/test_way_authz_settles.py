@@ -102,6 +102,7 @@ def test_an_end_that_nobody_heard_of_is_in_the_file(desk: Desk) -> None:
     wait(lambda: len(lines(desk)) == 1)
     wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 0)  # else it may find so once the next test has begun
     desk.sidecar.start()
+    wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 1)
     told = replayed(desk, desk.gateway.access_log)
     assert (told["lines"], told["settled"], told["released"], told["failed"]) == (1, 1, 0, 0)
     end = desk.settled()
@@ -191,8 +192,8 @@ def test_a_drain_ends_the_stream_of_entries(desk: Desk) -> None:
     )  # of the 30 that it may: Envoy, whose stream never ends, is not waited for
     wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 0)
     desk.sidecar.start()
-    wait(lambda: desk.gateway.envoy.stat(HEALTHY) == 1)
-    assert desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200
+    # Envoy's workers hear a moment later than its statistics.
+    wait(lambda: desk.call(desk.script(CHAT_JSON), CHAT_PATH, ASK).status == 200)
     assert [usage_in(end) for end in desk.ended(2)] == [CHAT_USED] * 2
 
 

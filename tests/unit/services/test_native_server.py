@@ -41,7 +41,12 @@ class Servicer:
         if request == DETAILS:
             left_s = call.time_remaining()
             names = sorted(name for name, _ in call.invocation_metadata() if name.startswith("x-"))
-            words = (names, left_s is not None and 0 < left_s < LONG_S, call.peer()[:5], call.auth_context())
+            words = (
+                names,
+                left_s is not None and 0 < left_s <= LONG_S + 1,
+                call.peer()[:5],
+                call.auth_context(),
+            )
             return repr(words).encode()
         if request == b"abort":
             await call.abort(CODE.NOT_FOUND, "there is none")
