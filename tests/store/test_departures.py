@@ -65,6 +65,16 @@ async def test_commands_of_a_busy_loop_leave_together(road: Road) -> None:
     assert road.writes == [b"abc"]
 
 
+async def test_a_tick_with_work_begins_the_count_anew(road: Road) -> None:
+    road.send(b"a")
+    await road.tick(times=EMPTY_TICKS - 1)
+    await road.tick(BUSY_S)
+    await road.tick(times=EMPTY_TICKS - 1)
+    assert road.writes == []
+    await road.tick()
+    assert road.writes == [b"a"]
+
+
 async def test_nothing_waits_longer_than_that(road: Road) -> None:
     road.send(b"a")
     ticks = 0
