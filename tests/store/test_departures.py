@@ -34,6 +34,9 @@ class Road:
     def send(self, text: bytes) -> None:
         self.connection.send(text)
 
+    def answer(self, count: int) -> None:
+        self.connection.data_received(b"+OK\r\n" * count)
+
     async def tick(self, took_s: float = 0.0, times: int = 1) -> None:
         for _ in range(times):
             self.now_s += took_s
@@ -45,56 +48,90 @@ async def road(monkeypatch: pytest.MonkeyPatch) -> Road:
     return Road(monkeypatch)
 
 
-async def test_a_command_leaves_as_soon_as_the_loop_has_nothing_else_to_do(road: Road) -> None:
-    road.send(b"a")
-    await road.tick(times=EMPTY_TICKS - 1)
-    assert road.writes == []
-    await road.tick()
-    assert road.writes == [b"a"]
-    await road.tick(times=50)
-    assert road.writes == [b"a"]
+@pytest.fixture
+async def busy(road: Road) -> Road:
+    """The store has work."""
+    road.send(b"w")
+    road.connection.flush()
+    road.writes.clear()
+    return road
 
 
-async def test_commands_of_a_busy_loop_leave_together(road: Road) -> None:
-    for text in (b"a", b"b", b"c"):
-        road.send(text)
-        await road.tick(BUSY_S, times=3)
-        await road.tick(times=2)
-    assert road.writes == []
-    await road.tick(times=EMPTY_TICKS)
-    assert road.writes == [b"abc"]
-
-
-async def test_a_tick_with_work_begins_the_count_anew(road: Road) -> None:
-    road.send(b"a")
-    await road.tick(times=EMPTY_TICKS - 1)
-    await road.tick(BUSY_S)
-    await road.tick(times=EMPTY_TICKS - 1)
-    assert road.writes == []
-    await road.tick()
-    assert road.writes == [b"a"]
-
-
-async def test_nothing_waits_longer_than_that(road: Road) -> None:
-    road.send(b"a")
-    ticks = 0
-    while not road.writes:
-        road.send(b"b")
+async def test_a_command_that_is_alone_leaves_at_the_end_of_its_tick(road: Road) -> None:
+    for n in range(1, 4):
+        road.send(b"a")
+        assert len(road.writes) == n - 1
         await road.tick(BUSY_S)
+        assert road.writes == [b"a"] * n
+        road.answer(1)
+
+
+async def test_after_two_that_left_together_one_waits_for_company(road: Road) -> None:
+    road.send(b"a")
+    road.send(b"b")
+    await road.tick()
+    road.answer(2)
+    road.send(b"c")
+    await road.tick(times=EMPTY_TICKS - 1)
+    assert road.writes == [b"ab"]
+    await road.tick()
+    assert road.writes == [b"ab", b"c"]
+    road.answer(1)
+    road.send(b"d")
+    await road.tick()
+    assert road.writes == [b"ab", b"c", b"d"]
+
+
+async def test_a_command_leaves_as_soon_as_the_loop_has_nothing_else_to_do(busy: Road) -> None:
+    busy.send(b"a")
+    await busy.tick(times=EMPTY_TICKS - 1)
+    assert busy.writes == []
+    await busy.tick()
+    assert busy.writes == [b"a"]
+    await busy.tick(times=50)
+    assert busy.writes == [b"a"]
+
+
+async def test_commands_of_a_busy_loop_leave_together(busy: Road) -> None:
+    for text in (b"a", b"b", b"c"):
+        busy.send(text)
+        await busy.tick(BUSY_S, times=3)
+        await busy.tick(times=2)
+    assert busy.writes == []
+    await busy.tick(times=EMPTY_TICKS)
+    assert busy.writes == [b"abc"]
+
+
+async def test_a_tick_with_work_begins_the_count_anew(busy: Road) -> None:
+    busy.send(b"a")
+    await busy.tick(times=EMPTY_TICKS - 1)
+    await busy.tick(BUSY_S)
+    await busy.tick(times=EMPTY_TICKS - 1)
+    assert busy.writes == []
+    await busy.tick()
+    assert busy.writes == [b"a"]
+
+
+async def test_nothing_waits_longer_than_that(busy: Road) -> None:
+    busy.send(b"a")
+    ticks = 0
+    while not busy.writes:
+        busy.send(b"b")
+        await busy.tick(BUSY_S)
         ticks += 1
     assert ticks == pytest.approx(LONGEST_WAIT_S / BUSY_S, abs=1)
-    assert road.writes == [b"a" + b"b" * ticks]
+    assert busy.writes == [b"a" + b"b" * ticks]
 
 
-async def test_what_left_early_leaves_the_others_their_wait(road: Road) -> None:
-    road.send(b"a")
-    await road.tick(times=EMPTY_TICKS - 1)
-    road.connection.flush()
-    road.send(b"b")  # in the tick in which `a` left
-    await road.tick(times=EMPTY_TICKS - 1)
-    assert road.writes == [b"a"]
-    await road.tick()
-    assert road.writes == [b"a", b"b"]
+async def test_what_left_early_leaves_the_others_their_wait(busy: Road) -> None:
+    busy.send(b"a")
+    await busy.tick(times=EMPTY_TICKS - 1)
+    busy.connection.flush()
+    busy.send(b"b")  # in the tick in which `a` left
+    await busy.tick(times=EMPTY_TICKS - 1)
+    assert busy.writes == [b"a"]
+    await busy.tick()
+    assert busy.writes == [b"a", b"b"]
 
 
 async def test_a_connection_that_breaks_loses_what_waits(road: Road) -> None:

@@ -50,6 +50,9 @@ class Receiver(Protocol):
 class Party(Protocol):
     """A command that others may join until it leaves."""
 
+    calls: list[bytes]
+    """Who has joined."""
+
     def depart(self) -> bytes:
         """The command; nobody joins it any more."""
 
@@ -84,7 +87,9 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._unsent_since = self._ticked_at = 0.0
         self._empty_ticks = 0
-        self._ticking = False
+        self._ticking = self._hurried = False
+        self._was_alone = True
+        """Whether what left last was one call."""
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
         """When the store last answered, or was first asked since (loop time)."""
@@ -101,9 +106,13 @@ class Connection(asyncio.Protocol):
         return future
 
     def send_for(self, message: "bytes | Party", receiver: Receiver) -> None:
-        """Sends a command once the loop has nothing else to do; the receiver is told the reply."""
+        """Sends a command once the loop has nothing else to do; the receiver is told the reply.
+
+        One that finds the store idle, after one that was alone, leaves at the end of its tick.
+        """
         if not self._unsent:
             self._unsent_since, self._empty_ticks = time.perf_counter(), 0
+            self._hurried = self._was_alone and not self._pending
             if not self._ticking:
                 self._ticking, self._ticked_at = True, self._unsent_since
                 self._loop.call_soon(self._tick)
@@ -117,7 +126,8 @@ class Connection(asyncio.Protocol):
         now = time.perf_counter()
         self._empty_ticks = self._empty_ticks + 1 if now - self._ticked_at < EMPTY_TICK_S else 0
         self._ticked_at = now
-        if self._empty_ticks >= EMPTY_TICKS or now - self._unsent_since >= LONGEST_WAIT_S:
+        waited = self._empty_ticks >= EMPTY_TICKS or now - self._unsent_since >= LONGEST_WAIT_S
+        if waited or self._hurried:
             self.flush()
         self._ticking = bool(self._unsent)
         if self._ticking:
@@ -131,6 +141,8 @@ class Connection(asyncio.Protocol):
         if not self._pending:
             self.progress_at = self._loop.time()
         self._pending.extend([receiver for _, receiver in unsent])
+        first = unsent[0][0]
+        self._was_alone = len(unsent) == 1 and (isinstance(first, bytes) or len(first.calls) == 1)
         if self._transport is None or self._transport.is_closing():
             return  # `connection_lost` is about to tell them
         messages = [each if isinstance(each, bytes) else each.depart() for each, _ in unsent]
