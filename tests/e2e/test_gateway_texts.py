@@ -11,6 +11,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from tests.e2e.envoy.adapters import wait
 from tests.e2e.envoy.provider import ScriptedProvider
 from tests.e2e.envoy.thread import LoopThread
 from tests.e2e.own_gateway import KEYS, OwnGateway
@@ -68,7 +69,9 @@ def test_the_first_steps_work_as_they_are_printed(directory: Path, provider: Scr
         gateway.start()
         try:
             assert gateway.url
-            printed = re.search(r"another terminal:\n\n(.*?)\n\nThe key", gateway.log, re.DOTALL)
+            steps = re.compile(r"another terminal:\n\n(.*?)\n\nThe key", re.DOTALL)
+            wait(lambda: steps.search(gateway.log))
+            printed = steps.search(gateway.log)
             assert printed, gateway.log
             (key,) = OURS.findall(shell(printed[1], directory))
             called(gateway, key, provider)
