@@ -135,7 +135,8 @@ class NativeServer:
     def _begin(self, events: Sequence[tuple[Any, ...]]) -> None:
         for kind, call_id, method, message, _, details in events:
             if kind == EVENT_CANCEL:
-                if (call := self._calls.get(call_id)) is not None:
+                # A task that was not begun never comes to its `finally`.
+                if (call := self._calls.pop(call_id, None)) is not None:
                     call.leave()
             elif self._stopping:
                 self._fail(call_id, grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
@@ -157,7 +158,7 @@ class NativeServer:
         except Exception as error:  # noqa: BLE001 - of servicers that are not ours; `status_of` logs it
             self._fail(call.id, *status_of(error))
         finally:
-            del self._calls[call.id]
+            self._calls.pop(call.id, None)
 
     def _read(self, call: NativeCall, method: _Method, message: bytes) -> Any:
         """The request; None where the call was failed."""

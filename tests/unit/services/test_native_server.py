@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import DecodeError
+from pygrpc_native import EVENT_CALL, EVENT_CANCEL
 from structlog.testing import capture_logs
 
 from tallystick.services.boundary import INTERNAL_MESSAGE
@@ -185,6 +186,17 @@ async def test_an_answer_that_nobody_hears_is_told(served: Served) -> None:
     thread.join()
     assert await served.ask(b"next") == b"next"
     assert served.servicer.unheard == [b"block"]
+
+
+async def test_a_caller_who_leaves_before_its_handler_begins_leaves_nothing_behind(served: Served) -> None:
+    server, call_id = served.server, 10**9
+    method = next(iter(server._methods))
+    asked = (EVENT_CALL, call_id, method, b"", None, ((), "", None))
+    server._begin([asked, (EVENT_CANCEL, call_id, 0, None, None, None)])  # as they come together
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert server._calls == {}
+    assert await served.ask(b"next") == b"next"
 
 
 async def test_who_is_at_work_when_it_stops_may_finish(served: Served) -> None:
