@@ -55,7 +55,6 @@ def wallet_counter(tenant: str, wallet: WalletTemplate, group: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-@lru_cache(maxsize=4_096)
 def parse_counter(counter: str) -> tuple[str, str, Unit]:
     """A counter's name, readable group and unit."""
     _, _, name, group, rest = counter.split(":")

@@ -102,8 +102,12 @@ def answered(
             response = await method(self, request)
             if isinstance(context, NativeCall):
                 context.unheard = functools.partial(self.unheard, request, response)
+            else:
+                await asyncio.sleep(0)  # grpcio cancels who has left, and tells of none later
         except asyncio.CancelledError:
             code = "CANCELLED"
+            if response is not None:
+                self.unheard(request, response)
             raise
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise

@@ -108,8 +108,10 @@ class NativeServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(behind, *tasks, return_exceptions=True)
+        if self._front is None:  # it could not be bound
+            return
         await asyncio.sleep(SENDING_S)
-        await self._loop.run_in_executor(None, self._front.close)
+        await asyncio.get_running_loop().run_in_executor(None, self._front.close)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ring(self) -> None:
@@ -168,11 +170,7 @@ class NativeServer:
         try:
             return method.read(message)
         except DecodeError:
-            self._fail(
-                call.id,
-                grpc.StatusCode.INTERNAL,
-                "the request can't be parsed: expected this method's message",
-            )
+            self._fail(call.id, grpc.StatusCode.INTERNAL, MALFORMED)
             return None
 
     def _answer(self, call: NativeCall, message: bytes) -> None:

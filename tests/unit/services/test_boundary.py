@@ -198,3 +198,16 @@ async def test_an_answer_that_nobody_hears_is_told() -> None:
     call.unheard()
     assert service.lost == [("leaves", "leaves")]
     assert (service.count("OK"), service.admission.at_work) == (1, 0)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_told() -> None:
+    service, event = Listener(), asyncio.Event()
+    tasks = [asyncio.create_task(service.ask(request)) for request in (event, "leaves")]
+    await asyncio.sleep(0)  # the second is answered, and leaves at the end of the tick
+    tasks[1].cancel()
+    event.set()
+    assert await tasks[0] is event
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    assert service.lost == [("leaves", "leaves")]
+    assert (service.count("OK"), service.count("CANCELLED"), service.admission.at_work) == (1, 1, 0)

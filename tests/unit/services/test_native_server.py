@@ -217,3 +217,7 @@ async def test_who_does_not_finish_in_time_is_cut_off(served: Served) -> None:
     await served.server.stop(0.05)
     assert served.servicer.ended == ["cancelled"]
     assert await call.code() is CODE.UNAVAILABLE
+
+
+async def test_one_that_was_never_bound_can_be_stopped() -> None:
+    await NativeServer((), most_bytes=MOST_BYTES, most_streams=1).stop(0)
