@@ -26,9 +26,10 @@ demo-envoy: $(READY) ## the official SDKs under budget by their base_url, throug
 test: $(READY) ## all tests, with the coverage of core and store
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(TESTS)
 
-lint: $(READY) ## style: ruff, buf
+lint: $(READY) ## style: ruff, sizes and names, buf
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q tests/unit/test_tidy.py
 	cd proto && ../$(BIN)/buf lint
 
 types: $(READY) ## mypy, strict

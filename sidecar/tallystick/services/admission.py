@@ -28,14 +28,12 @@ class Admission:
         self._draining = False
         self.at_work = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether a call has to wait."""
-        return self.at_work >= self._most_at_work
-
-    def enter(self) -> None:
-        """A call begins; only when not `full`."""
+    def enter(self) -> bool:
+        """Takes a place at once; False where there is none, so that the call has to `wait`."""
+        if self.at_work >= self._most_at_work:
+            return False
         self.at_work += 1
+        return True
 
     async def wait(self, remaining_s: float | None) -> None:
         """Waits for a place and takes it.

@@ -92,10 +92,8 @@ def answered(
     async def handler(self: Guarded, request: Request, context: Context) -> Response:
         arrived = time.perf_counter()
         admission, code = self.admission, "OK"
-        if admission.full:
+        if not admission.enter():
             await _wait(admission, context)
-        else:
-            admission.enter()
         began = time.perf_counter()
         response: Response | None = None
         try:

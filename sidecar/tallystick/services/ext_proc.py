@@ -66,10 +66,8 @@ class ExtProcService(ExternalProcessorServicer):  # type: ignore[misc] # it has 
         """See `Desk`. Raises Overloaded and Draining, too."""
         arrived = time.perf_counter()
         admission = self._admission
-        if admission.full:
+        if not admission.enter():
             await admission.wait(None)
-        else:
-            admission.enter()
         began = time.perf_counter()
         try:
             verdict = await self._gate.admit(request)

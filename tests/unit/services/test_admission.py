@@ -48,8 +48,9 @@ async def cancelled(task: asyncio.Task[None]) -> None:
 
 def filled(metrics: Metrics, most_at_work: int, most_waiting: int) -> Queue:
     admission = Admission(most_at_work, most_waiting, metrics)
-    while not admission.full:
-        admission.enter()
+    while admission.enter():
+        pass
+    assert admission.at_work == most_at_work
     return Queue(admission)
 
 
@@ -64,7 +65,7 @@ async def test_calls_come_in_in_the_order_of_their_arrival(metrics: Metrics) -> 
     await queue.leave(4)
     assert queue.order == [0, 1, 2, 3, 4, 5]
     assert queue.admission.at_work == 0
-    assert not queue.admission.full
+    assert queue.admission.enter()
 
 
 async def test_a_call_beyond_the_queue_is_turned_away_and_counted(metrics: Metrics) -> None:
@@ -125,7 +126,7 @@ async def test_the_last_place_given_to_a_caller_who_has_left_is_free(metrics: Me
     queue.admission.leave(0.001)
     await cancelled(task)
     assert queue.admission.at_work == 0
-    assert not queue.admission.full
+    assert queue.admission.enter()
 
 
 async def test_a_drain_lets_finish_what_is_in_and_takes_nothing_on(metrics: Metrics) -> None:
@@ -133,14 +134,14 @@ async def test_a_drain_lets_finish_what_is_in_and_takes_nothing_on(metrics: Metr
     await queue.join(0)
     draining = asyncio.create_task(queue.admission.drain(30))
     await settled()
-    assert queue.admission.full
+    assert not queue.admission.enter()
     with pytest.raises(Draining):
         await queue.admission.wait(None)
     await queue.leave(2)
     assert (queue.order, draining.done()) == ([0], False)
     await queue.leave()
     await asyncio.wait_for(draining, 5)
-    assert queue.admission.full
+    assert not queue.admission.enter()
     with pytest.raises(Draining):
         await queue.admission.wait(None)
     assert metrics.shed.value == 0
