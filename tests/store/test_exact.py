@@ -1,24 +1,24 @@
 """The scripts' arithmetic on decimal texts, against Python's integers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from importlib.resources import files
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from tallystick.store.scripts import load_script
 from tests.servers import StoreServer
 
 Case = tuple[int, int, int, int]
 Ask = Callable[[Sequence[Case]], object]
 
-EXACT = "local format = string.format\n" + (files("tallystick.store") / "lua" / "_exact.lua").read_text()
+EXACT = "local format = string.format\n" + load_script("_exact").source
 ASK = """
 local results = {}
 for i = 1, #ARGV, 4 do
   local a, b, c, limit = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  results[#results + 1] = {add(a, b), negate(a), fits(a, b, c, limit) and 1 or 0}
+  results[#results + 1] = {add(a, b), minus(a, b), negate(a), fits(a, b, c, limit) and 1 or 0}
 end
 return results
 """
@@ -37,6 +37,11 @@ NUMBERS = st.one_of(
 ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(-1, 1)), min_size=1, max_size=80)
 
 
+def expected(case: Case) -> list[object]:
+    a, b, c, limit = case
+    return [b"%d" % (a + b), b"%d" % (a - b), b"%d" % -a, int(a + b + c <= limit)]
+
+
 @pytest.fixture
 def ask(store_server: StoreServer) -> Iterator[Ask]:
     with Redis(unix_socket_path=store_server.address.path) as client:
@@ -52,7 +57,7 @@ def test_sums_signs_and_limits_are_exact(
 ) -> None:
     """`near`: the limit is the sum itself, or one beside it."""
     cases = [(a, b, c, a + b + c + by if near else limit) for a, b, c, limit, by in rows]
-    assert ask(cases) == [[b"%d" % (a + b), b"%d" % -a, int(a + b + c <= limit)] for a, b, c, limit in cases]
+    assert ask(cases) == list(map(expected, cases))
 
 
 @pytest.mark.contract(11)
@@ -61,5 +66,4 @@ def test_edges_with_edges(ask: Ask) -> None:
     thirds = (0, 1, 2**53 + 1, 10**16 - 1, 1 - 10**16)
     for a in numbers:
         cases = [(a, b, c, a + b + c + by) for b in numbers for c in thirds for by in (-1, 0)]
-        answers = [[b"%d" % (a + b), b"%d" % -a, int(a + b + c <= limit)] for a, b, c, limit in cases]
-        assert ask(cases) == answers
+        assert ask(cases) == list(map(expected, cases))

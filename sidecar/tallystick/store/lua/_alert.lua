@@ -5,6 +5,7 @@ local ALERTS = {50, 70, 80, 95, 100}
 local function tell(tenant, id, b, spent, held)
   local counter, limit, alerts, used = b[1], b[6] or b[3], b[7] or ALERTS, add(spent, held)
   if b[2] == 'c' then return end
+  -- include _times
   local length = b[5]:match('^~(%d+)')
   local told, till = 0, nil
   local known = read_count(counter .. ':a')

@@ -1,10 +1,4 @@
 -- What a hold charges to its wallet and budgets.
-local function total(lots)
-  local sum = '0'
-  for _, lot in ipairs(lots) do sum = add(sum, lot[4]) end
-  return sum
-end
-
 -- The wallet of a hold once nano and tokens are charged, and `hold.drawn` with it;
 -- nothing is written. nil where no wallet pays.
 local function pay(hold, id, nano, tokens)
@@ -14,18 +8,19 @@ local function pay(hold, id, nano, tokens)
   local a = open_account(hold.wallet)
   local funds = a.funds
   lapse(a) -- what nobody holds is gone, whether the sweeper has come by or not
-  if hold.state == 'O' then a.held = add(a.held, negate(in_tokens and hold.tokens or hold.nano)) end
+  if hold.state == 'O' then a.held = minus(a.held, in_tokens and hold.tokens or hold.nano) end
   local before = in_tokens and hold.charged_tokens or hold.charged_nano
-  local change = add(in_tokens and tokens or nano, negate(before))
+  local change = minus(in_tokens and tokens or nano, before)
   if less('0', change) then
-    a.balance = add(a.balance, negate(change))
+    a.balance = minus(a.balance, change)
     for _, lot in ipairs(draw(a, change)) do hold.drawn[#hold.drawn + 1] = lot end
   elseif change ~= '0' then
-    local owed = add(before, negate(total(hold.drawn)))
+    local owed = before
+    for _, lot in ipairs(hold.drawn) do owed = minus(owed, lot[4]) end
     hold.drawn = refund(a, negate(change), hold.drawn, owed, 'refund:' .. id)
   end
   lapse(a)
-  a.lapsed = add(funds, negate(a.funds))
+  a.lapsed = minus(funds, a.funds)
   return a
 end
 
@@ -41,8 +36,8 @@ local function charge(tenant, id, hold, account, nano, tokens, requests, retenti
     held = unit_amounts(negate(hold.nano), negate(hold.tokens), '-1')
     open = open - 1
   end
-  post(tenant, id, hold, held, unit_amounts(add(nano, negate(hold.charged_nano)),
-    add(tokens, negate(hold.charged_tokens)), add(requests, negate(hold.requests))), retention_ms)
+  post(tenant, id, hold, held, unit_amounts(minus(nano, hold.charged_nano),
+    minus(tokens, hold.charged_tokens), minus(requests, hold.requests)), retention_ms)
   if account then keep_account(account) end
   hold.charged_nano, hold.charged_tokens, hold.requests = nano, tokens, requests
 end

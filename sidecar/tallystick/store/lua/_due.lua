@@ -49,7 +49,7 @@ local function end_members(members, retention_ms)
   local function end_bucket(member, field)
     local spent = field:match('^(.*)@')
     local found = read_counts({field, spent})
-    if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end
+    if found[2] then writes[spent] = minus(found[2], found[1] or '0') end
     writes[field] = false
     call('ZREM', DUE, member)
   end

@@ -1,19 +1,12 @@
 -- Exact integers as decimal texts. Lua's numbers are doubles: two operands of at
 -- most 15 digits are added as such, larger ones in limbs of nine digits. A text in
 -- a sum is a number by itself, at half the price of `tonumber`.
-local function limbs(text)
-  local negative = text:sub(1, 1) == '-'
-  local digits = negative and text:sub(2) or text
-  local high, low = tonumber(digits:sub(1, -10)) or 0, tonumber(digits:sub(-9))
-  if negative then return -high, -low end
-  return high, low
-end
-
 -- a + b
 local function add(a, b)
   if b == '0' then return a end
   if a == '0' then return b end
   if #a < 16 and #b < 16 then return format('%d', a + b) end
+  -- include _limbs
   local high, low = limbs(a)
   local high_b, low_b = limbs(b)
   high, low = high + high_b, low + low_b
@@ -34,11 +27,18 @@ local function negate(text)
   return '-' .. text
 end
 
+-- a - b
+local function minus(a, b)
+  if b == '0' then return a end
+  if #a < 16 and #b < 16 then return format('%d', a - b) end
+  return add(a, negate(b))
+end
+
 -- a + b + c ≤ limit. A double tells a limit of 16 digits from any sum of three
 -- numbers of 15, even where it can't hold it exactly.
 local function fits(a, b, c, limit)
   if #a < 16 and #b < 16 and #c < 16 and #limit < 17 then
     return a + b + c <= limit + 0
   end
-  return add(limit, negate(add(add(a, b), c))):sub(1, 1) ~= '-'
+  return minus(limit, add(add(a, b), c)):sub(1, 1) ~= '-'
 end

@@ -3,6 +3,7 @@
 
 -- What the periods that went by unseen leave to be carried; at most `rollover`.
 local function carried_over(carried, missed, amount, rollover)
+  -- include _times
   while missed > 0 and less(carried, rollover) do
     local step = math.min(missed, 999)
     carried, missed = add(carried, times(amount, step)), missed - step
@@ -23,10 +24,10 @@ local function renew(a, line)
   a.lots = kept
   local missed = known and period - last - 1 or 0
   local carry = carried_over(carried, missed, amount, rollover)
-  local came, gone = amount, add(carried, negate(carry))
-  if less(gone, '0') then came, gone = add(amount, negate(gone)), '0' end
+  local came, gone = amount, minus(carried, carry)
+  if less(gone, '0') then came, gone = minus(amount, gone), '0' end
   lapsed = add(lapsed, gone)
-  a.funds, a.balance = add(a.funds, negate(carried)), add(a.balance, negate(carried))
+  a.funds, a.balance = minus(a.funds, carried), minus(a.balance, carried)
   receive(a, {GRANT_ID, GRANT, ends, add(amount, carry), '', rollover})
   a.marker = span .. ':' .. int(period)
   return came, lapsed

@@ -16,7 +16,6 @@ end
 -- Adds to the budgets of a hold: by unit, what is held and what is spent (nil: nothing).
 local function post(tenant, id, hold, held, spent, retention_ms)
   local fields, grows = add_budget_fields({}, hold.budgets), {}
-  for unit, amount in pairs(held) do grows[unit] = less('0', spent and add(amount, spent[unit]) or amount) end
   local values = read_counts(fields)
   for i, b in ipairs(hold.budgets) do
     local counter, unit, ends = b[1], b[2], b[5]
@@ -30,6 +29,9 @@ local function post(tenant, id, hold, held, spent, retention_ms)
         new_spent = add(was_spent, spent[unit])
       end
       writes[fields[2 * i - 1]] = new_spent
+    end
+    if grows[unit] == nil then -- a call in flight tells of nothing
+      grows[unit] = unit ~= 'c' and less('0', spent and add(held[unit], spent[unit]) or held[unit])
     end
     local retire = unit ~= 'c' and not values[2 * i] and retire_at(ends, retention_ms)
     if retire then call('ZADD', DUE, retire, 'w:' .. counter) end

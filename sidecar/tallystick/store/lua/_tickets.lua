@@ -30,7 +30,7 @@ local function end_ticket(member, field, retention_ms)
     append('ticket_end', tenant, id, 'budget', t.counter, 'amount', t.amount)
     if t.state == 'A' then
       local name = t.counter .. ':x'
-      local left = add(read_count(name) or '0', negate(t.amount))
+      local left = minus(read_count(name) or '0', t.amount)
       writes[name] = left ~= '0' and left
     end
     t.state = t.state == 'A' and 'E' or 'X'

@@ -8,7 +8,7 @@
 --   {0 CHARGED, now, seq, epoch, nano_usd, tokens, wallet counter, lots drawn as JSON or '', values,
 --      1 where the tenant is suspended}
 --   {2 AGAIN, now, policy version}   {3 REPLAY, …}: the same; nothing changed   {4 MISMATCH}
--- include _begin _counts _exact _amounts _ends _grants _move _direct
+-- include _begin _counts _exact _amounts _ends _receive _grants _move _direct
 local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
 local c = read_charge(tenant, 7)
 

@@ -5,7 +5,7 @@
 --   6 expires (0 never)  7 reason  8 retention ms
 -- Replies: {0 CREDITED, now, seq, epoch, account}: funds, balance, held, marker, lots
 --   {3 REPLAY, now, seq, epoch, account}   {4 MISMATCH}
--- include _begin _counts _exact _compare _account _lots _grants _move
+-- include _begin _counts _exact _compare _account _lots _receive _grants _move
 local tenant, id, line, amount = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), ARGV[5]
 local kind, expires = tonumber(ARGV[4]), tonumber(ARGV[6])
 local content = table.concat({line[1], amount, kind, int(expires)}, '\t')

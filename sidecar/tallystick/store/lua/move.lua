@@ -8,7 +8,7 @@
 --      wallet, where there is one
 --   {1 DENY, now, seq, epoch, available}: there is not so much
 --   {3 REPLAY, now, seq, epoch, amount, '', account, account}   {4 MISMATCH}
--- include _begin _counts _exact _amounts _ends _grants _move
+-- include _begin _counts _exact _amounts _ends _receive _grants _move
 local tenant, id, kind, amount, retention_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[6], tonumber(ARGV[8])
 local from = cjson.decode(ARGV[4])
 local to = ARGV[5] ~= '' and cjson.decode(ARGV[5])
@@ -25,7 +25,7 @@ end
 local source = kind == 'reclaim' and to[1] or nil
 end_due(END_BEFORE_REFUSAL, retention_ms)
 local account = open_wallet(from)
-local available = add(account.balance, negate(account.held))
+local available = minus(account.balance, account.held)
 if source then
   local allocated = '0'
   for _, lot in ipairs(account.lots) do
@@ -47,7 +47,7 @@ append(kind, tenant, id, 'wallet', from[1], 'to', to and to[1] or '', 'unit', fr
 local drawn = draw(account, amount, function(lot)
   return (lot[3] == 0 or lot[3] > now) and (not source or lot[5] == source)
 end)
-account.funds, account.balance = add(account.funds, negate(amount)), add(account.balance, negate(amount))
+account.funds, account.balance = minus(account.funds, amount), minus(account.balance, amount)
 keep_account(account)
 if target then
   for _, lot in ipairs(drawn) do

@@ -25,7 +25,7 @@ if before and (before.state == 'O' or before.state == 'R' and now < before.expir
   return {3, latest, value, now}
 end
 local values = read_counts({counter .. ':s', counter .. ':h', counter .. ':x'})
-local lacks = add(add(add(values[1] or '0', values[2] or '0'), ARGV[9]), negate(add(ceiling, values[3] or '0')))
+local lacks = minus(add(add(values[1] or '0', values[2] or '0'), ARGV[9]), add(ceiling, values[3] or '0'))
 if suspended or not less('0', lacks) then
   finish()
   return {2, now, version}

@@ -30,7 +30,7 @@ local tenant, retention_ms = ARGV[1], tonumber(ARGV[5])
 local defined
 local function rare()
   if not defined then
-    -- include _ends _grants _allowance
+    -- include _ends _receive _grants _allowance
     -- The answer to a call that was held before.
     local function replay(record, content)
       local before = read_hold(record)

@@ -11,7 +11,7 @@
 -- budget, after what those before it take:
 --   {0 TAKEN, now, seq, epoch, verdicts}   {1 DENY, now, seq, epoch, verdicts}
 --   {2 AGAIN, now, policy version}   {3 REPLAY, now, seq, epoch, verdicts}: was taken before
--- include _begin _counts _exact _amounts _ends _grants _move _direct _weigh
+-- include _begin _counts _exact _amounts _ends _receive _grants _move _direct _weigh
 local tenant, retention_ms, keep_ms = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
 local charges, fields, spent = {}, {}, {}
 
