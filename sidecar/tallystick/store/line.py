@@ -34,10 +34,11 @@ class Line:
         self._cells = COMMAND_CELLS + len(args)
         self._of_a_call = of_a_call
         self._party = _Party(self)
+        self._loop = asyncio.get_running_loop()
 
     def join(self, call: bytes) -> "asyncio.Future[Any]":
         """The reply to a call, given as RESP."""
-        loop, party = asyncio.get_running_loop(), self._party
+        loop, party = self._loop, self._party
         connection = self._ways[self.partition].connection
         future: asyncio.Future[Any] = loop.create_future()
         party.calls.append(call)
