@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from tallystick.store import connection as connections
-from tallystick.store.connection import EMPTY_TICK_S, EMPTY_TICKS, LONGEST_WAIT_S, Connection
+from tallystick.store.connection import (
+    ASLEEP,
+    AWAKE_S,
+    EMPTY_TICK_S,
+    EMPTY_TICKS,
+    LONGEST_WAIT_S,
+    Connection,
+)
 
 BUSY_S = 5 * EMPTY_TICK_S
 
@@ -17,12 +24,14 @@ class Road:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "time", self)
         self.now_s = 7.0
+        self.looks = 0
         self.writes: list[bytes] = []
         self.connection = Connection(lambda _: None)
         self.connection.connection_made(self)  # type: ignore[arg-type]
         self.loop = asyncio.get_running_loop()
 
     def perf_counter(self) -> float:
+        self.looks += 1
         return self.now_s
 
     def is_closing(self) -> bool:
@@ -36,6 +45,12 @@ class Road:
 
     def answer(self, count: int) -> None:
         self.connection.data_received(b"+OK\r\n" * count)
+
+    async def awake(self) -> bool:
+        """Whether the loop has a reason not to sleep."""
+        looks = self.looks
+        await self.tick(times=3)
+        return self.looks > looks
 
     async def tick(self, took_s: float = 0.0, times: int = 1) -> None:
         for _ in range(times):
@@ -134,7 +149,56 @@ async def test_what_left_early_leaves_the_others_their_wait(busy: Road) -> None:
     assert busy.writes == [b"a", b"b"]
 
 
-async def test_a_connection_that_breaks_loses_what_waits(road: Road) -> None:
+async def test_the_loop_stays_awake_for_the_reply_to_a_command_that_is_alone(road: Road) -> None:
+    assert not await road.awake()
+    for _ in range(3):
+        road.send(b"a")
+        await road.tick(AWAKE_S / 2)
+        assert await road.awake()
+        road.answer(1)
+        await road.tick()
+        assert not await road.awake()
+
+
+async def test_after_a_late_reply_some_are_waited_for_asleep(road: Road) -> None:
+    for _ in range(2):
+        road.send(b"a")
+        await road.tick()
+        assert await road.awake()
+        await road.tick(AWAKE_S)
+        assert not await road.awake()
+        road.answer(1)
+        for _ in range(ASLEEP):
+            road.send(b"a")
+            await road.tick()
+            assert not await road.awake()
+            road.answer(1)
+            await road.tick()
+
+
+async def test_the_loop_sleeps_while_the_store_has_more_than_one_command(busy: Road) -> None:
+    busy.answer(1)
+    busy.send(b"a")
+    busy.send(b"b")
+    await busy.tick()
+    busy.send(b"c")
+    await busy.tick(times=EMPTY_TICKS)
+    assert busy.writes == [b"ab", b"c"]
+    assert not await busy.awake()
+
+
+async def test_a_connection_that_breaks_lets_the_loop_sleep(road: Road) -> None:
+    future: Any = road.connection.send(b"a")
+    await road.tick()
+    assert await road.awake()
+    road.connection.connection_lost(None)
+    await road.tick()
+    assert not await road.awake()
+    with pytest.raises(connections.ConnectionLost):
+        await future
+
+
+async def test_a_connection_that_breaks_loses_loses_what_waits(road: Road) -> None:
     future: Any = road.connection.send(b"a")
     road.connection.connection_lost(None)
     await road.tick(times=EMPTY_TICKS + 1)

@@ -22,6 +22,10 @@ from tallystick.services.native_call import NativeCall
 MOST_EVENTS = 16
 """So many are taken from the transport at once: their commands leave while the next are taken."""
 
+A_BURST = 4
+"""From so many calls at work on the loop looks for more by itself; to look costs more than it brings where
+they are fewer. Seen with four clients of one call each: 2 % more decisions than when two were a burst."""
+
 MOST_ANSWERS = 8
 """So many leave without waiting for the end of the tick: they travel while the next are found. Seen at
 32 in flight: a twelfth more decisions than when all of a tick left together."""
@@ -118,9 +122,9 @@ class NativeServer:
         """Brings the loop what has come; while more does, the loop looks by itself: no change of threads."""
         self._taken.acquire()
         while (events := self._front.recv_batch_details(MOST_EVENTS)) is not None:
-            alone = len(events) == 1 and not self._calls
-            self._loop.call_soon_threadsafe(self._begin if alone else self._take, events)
-            if not alone:
+            few = len(events) + len(self._calls) < A_BURST
+            self._loop.call_soon_threadsafe(self._begin if few else self._take, events)
+            if not few:
                 self._taken.acquire()
 
     def _take(self, events: Sequence[tuple[Any, ...]]) -> None:

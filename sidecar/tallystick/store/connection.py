@@ -31,6 +31,13 @@ many decisions again with two thirds of the CPU."""
 LONGEST_WAIT_S = 0.002
 """So long commands wait for the loop at most."""
 
+AWAKE_S = 300e-6
+"""So long the loop stays awake for the reply to a command that is alone. Seen over native, on idle cores:
+an eighth off the time of a lone decision, for 50 µs of CPU that nobody else wanted."""
+
+ASLEEP = 8
+"""After a reply that took longer, so many are waited for asleep: the store is far away, or cores are scarce."""
+
 Reply = Any
 
 
@@ -90,6 +97,8 @@ class Connection(asyncio.Protocol):
         self._ticking = self._hurried = False
         self._was_alone = True
         """Whether what left last was one call."""
+        self._awake = False
+        self._awake_until, self._asleep = 0.0, 0
         self._transport: asyncio.Transport | None = None
         self.progress_at = 0.0
         """When the store last answered, or was first asked since (loop time)."""
@@ -147,6 +156,24 @@ class Connection(asyncio.Protocol):
             return  # `connection_lost` is about to tell them
         messages = [each if isinstance(each, bytes) else each.depart() for each, _ in unsent]
         self._transport.write(b"".join(messages))
+        if self._was_alone and len(self._pending) == 1:
+            self._wait_awake()
+
+    def _wait_awake(self) -> None:
+        if self._asleep:
+            self._asleep -= 1
+            return
+        self._awake_until = time.perf_counter() + AWAKE_S
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._stay_awake)
+
+    def _stay_awake(self) -> None:
+        self._awake = bool(self._pending) and time.perf_counter() < self._awake_until
+        if self._awake:
+            self._loop.call_soon(self._stay_awake)
+        elif self._pending:
+            self._asleep = ASLEEP
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
