@@ -36,7 +36,7 @@ AWAKE_S = 300e-6
 an eighth off the time of a lone decision, for 50 µs of CPU that nobody else wanted."""
 
 ASLEEP = 8
-"""After a reply that took longer, so many are waited for asleep: the store is far away, or cores are scarce."""
+"""After a later reply, so many are waited for asleep: the store is far away, or cores are scarce."""
 
 Reply = Any
 
