@@ -90,8 +90,8 @@ UNSEEN: dict[tuple[str, str, str], str] = {
     ): "what nobody uses is defined",
     (
         "_due.lua",
-        "if found[2] then writes[spent] = add(found[2], negate(found[1] or '0')) end",
-        "if true then writes[spent] = add(found[2], negate(found[1] or '0')) end",
+        "if found[2] then writes[spent] = minus(found[2], found[1] or '0') end",
+        "if true then writes[spent] = minus(found[2], found[1] or '0') end",
     ): "a window that is gone had spent nothing, and so had its buckets",
     (
         "_hold.lua",
