@@ -61,7 +61,10 @@ def test_the_cheaper_model_takes_over_and_the_wallet_is_the_hard_stop(out: str) 
     assert dear > 1
     assert used == ["demo-max"] * dear + ["demo-small"] * 3
     assert "demo-max → demo-small, for its budget runs low" in out
-    assert lines_of(out, "scout")[-3:] == [("demo-voice", "DENY")] * 3
+    read = lines_of(out, "scout")
+    assert read[-1] == ("demo-voice", "DENY")
+    # What one reader's call gives back may let another's through, until nobody's fits.
+    assert read.count(("demo-voice", "DENY")) == 3
     assert "PaymentRequiredError 402" in out
     assert ">> THE HARD STOP" in out
 
