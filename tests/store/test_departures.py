@@ -198,7 +198,7 @@ async def test_a_connection_that_breaks_lets_the_loop_sleep(road: Road) -> None:
         await future
 
 
-async def test_a_connection_that_breaks_loses_loses_what_waits(road: Road) -> None:
+async def test_a_connection_that_breaks_loses_what_waits(road: Road) -> None:
     future: Any = road.connection.send(b"a")
     road.connection.connection_lost(None)
     await road.tick(times=EMPTY_TICKS + 1)
