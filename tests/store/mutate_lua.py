@@ -73,6 +73,26 @@ UNSEEN: dict[tuple[str, str, str], str] = {
         "if false then return '0' end",
     ): "none of them lapses",
     ("_lots.lua", "if less(held, '0') then held = '0' end", "if false then held = '0' end"): "it never is",
+    (
+        "_receive.lua",
+        "if a[2] ~= b[2] then return a[2] < b[2] end",
+        "if a[2] ~= b[2] then return a[2] <= b[2] end",
+    ): "they differ",
+    (
+        "_receive.lua",
+        "a.expires = a.expires or lot[3] > 0",
+        "a.expires = a.expires or lot[3] >= 0",
+    ): "none of them lapses",
+    (
+        "_receive.lua",
+        "a.expires = a.expires or lot[3] > 0",
+        "a.expires = a.expires or lot[3] > 1",
+    ): "no lot expires in 1970",
+    (
+        "_times.lua",
+        "if #text < 13 then return format('%d', text * factor) end",
+        "if false then return format('%d', text * factor) end",
+    ): "the same, in limbs",
     ("learn.lua", "if #newcomers > 0 then", "if true then"): "the index is written anew, as it is",
     (
         "extend.lua",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -20,6 +20,11 @@ for i = 1, #ARGV, 4 do
   local a, b, c, limit = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   results[#results + 1] = {add(a, b), minus(a, b), negate(a), fits(a, b, c, limit) and 1 or 0}
 end
+return results
+"""
+TIMES = """
+local results = {}
+for i = 1, #ARGV, 2 do results[#results + 1] = times(ARGV[i], ARGV[i + 1] + 0) end
 return results
 """
 EDGES = [0, 10**8, 10**9, 10**14, 10**15, 10**16, 2**53, 10**17, 10**18, 2**63, 10**19, 2**64, 2**70]
@@ -67,3 +72,20 @@ def test_edges_with_edges(ask: Ask) -> None:
     for a in numbers:
         cases = [(a, b, c, a + b + c + by) for b in numbers for c in thirds for by in (-1, 0)]
         assert ask(cases) == list(map(expected, cases))
+
+
+@pytest.mark.contract(11)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(
+    rows=st.lists(
+        st.tuples(NUMBERS | st.integers(10**12, 10**14), st.integers(1, 999) | st.just(999)), min_size=1
+    )
+)
+@example(rows=[(9_999_999_999_999, 999)])  # beyond 2^53, and odd
+def test_products_with_small_numbers_are_exact(
+    store_server: StoreServer, rows: list[tuple[int, int]]
+) -> None:
+    source = EXACT + load_script("_times").source + TIMES
+    with Redis(unix_socket_path=store_server.address.path) as client:
+        found = client.eval(source, 0, *(str(cell) for row in rows for cell in row))
+    assert found == [b"%d" % (number * factor) for number, factor in rows]
